@@ -1,0 +1,238 @@
+"""The course's pages: which there are, what each depends on, and their execution into jupyter-cache.
+
+jupyter-cache knows a page by its code cells and its kernel. What else a page depends on (the modules of innerview
+that it imports, the data, the scale, the versions of the libraries) is folded into the kernel's metadata here, both
+when `execute` fills the cache and when Sphinx reads it, so that a change in any of them makes the page run again.
+"""
+
+import ast
+import asyncio
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import sphinx_external_toc.parsing
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from myst_nb.core.config import NbParserConfig
+from myst_nb.core.read import create_nb_reader, is_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from innerview import claims, datasets
+
+CELL_SECONDS = 1_200
+HEARTBEAT_SECONDS = 15
+SMALL_SET_NOTE = """
+:::{warning}
+This page ran on the **small set**: the 5,000 digits that come with the course, because the full MNIST could not be
+fetched on the machine that built it. Its figures are rougher than the documents', and it gives no verdict at their
+scale.
+:::
+"""
+
+
+@dataclass
+class Page:
+    """A page that holds code, and what came of executing it."""
+
+    path: Path
+    name: str
+    notebook: nbformat.NotebookNode
+    seconds: float | None = None
+    problems: list[str] = field(default_factory=list)
+    running_cell: int = 0
+
+    @property
+    def code_cells(self) -> list[nbformat.NotebookNode]:
+        """The page's code cells, in order."""
+        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+
+    def where(self, number: int) -> str:
+        """Name a code cell, counted from 1, by page, number and line."""
+        cells = [i for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "code"]
+        line = self.notebook.metadata["source_map"][cells[number - 1]] + 1
+        return f"{self.name}.md, code cell {number} (line {line})"
+
+
+def toc_names(root: Path) -> list[str]:
+    """Return the names of all pages in the table of contents, in reading order."""
+    return list(sphinx_external_toc.parsing.parse_toc_yaml(root / "_toc.yml").docnames())
+
+
+def read_pages(root: Path) -> list[Page]:
+    """Return the pages of the table of contents that hold code.
+
+    Raises:
+        FileNotFoundError: the table of contents names a page that is not there.
+    """
+    pages = []
+    for name in toc_names(root):
+        path = root / f"{name}.md"
+        if not path.exists():
+            raise FileNotFoundError(f"_toc.yml names {name}, but there is no {name}.md")
+        text = path.read_text(encoding="utf-8")
+        if is_myst_markdown_notebook(text):
+            text = with_dependencies(root, text)
+            reader = create_nb_reader(str(path), MdParserConfig(), NbParserConfig(), text)
+            assert reader is not None  # the text was just seen to be a notebook
+            pages.append(Page(path, name, reader.read(text)))
+    return pages
+
+
+def with_dependencies(root: Path, text: str) -> str:
+    """Return a page's text with a digest of its dependencies in its kernel's metadata.
+
+    The note on the small set goes below the title of a page that loads MNIST when the small set is all there is.
+    """
+    small = os.environ.get("INNERVIEW_MNIST") == "small"
+    used = sorted(_modules_used(root, text))
+    digest = hashlib.sha256()
+    for path in used:
+        digest.update(path.read_bytes())
+    digest.update((root / "requirements.lock").read_bytes())
+    facts = [[path.stem for path in used], os.environ.get("INNERVIEW_SCALE", "class"), sys.version_info[:2]]
+    facts.append("load_mnist" in text and small)
+    digest.update(json.dumps(facts).encode())
+    text = re.sub(r"^kernelspec:\n", f"kernelspec:\n  innerview: {digest.hexdigest()}\n", text, count=1, flags=re.M)
+    if small and "load_mnist" in text:
+        text = re.sub(r"^# .*\n", lambda title: title[0] + SMALL_SET_NOTE, text, count=1, flags=re.M)
+    return text
+
+
+def _modules_used(root: Path, text: str) -> set[Path]:
+    """Return the modules of innerview that a page's code imports, with those that they import in turn."""
+    package = root / "src" / "innerview"
+    code = "\n".join(re.findall(r"^```+\{code-cell\}.*\n((?:.*\n)*?)^```+$", text, flags=re.M))
+    # Options and IPython's magics are no Python; every import stands on a line of its own.
+    imports = "\n".join(re.findall(r"^(?:from|import) .*$", code, flags=re.M))
+    found: set[Path] = set()
+    waiting = _imported(imports, package)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting |= _imported(path.read_text(encoding="utf-8"), package)
+    return found
+
+
+def _imported(code: str, package: Path) -> set[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "innerview":
+            names.update([node.module] if "." in node.module else [f"innerview.{alias.name}" for alias in node.names])
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names if alias.name.startswith("innerview."))
+    paths = {package / f"{name.split('.')[1]}.py" for name in names}
+    return {path for path in paths if path.exists()} | ({package / "__init__.py"} if names else set())
+
+
+def execute(root: Path, pages: list[Page], workers: int) -> None:
+    """Execute the pages that the cache does not know, `workers` at a time, and say how it goes.
+
+    What went wrong is left in each page's `problems`; only pages without problems enter the cache.
+    """
+    cache = get_cache(str(root / "_build" / ".jupyter_cache"))
+    fresh = []
+    for page in pages:
+        try:
+            record = cache.match_cache_notebook(page.notebook)
+        except KeyError:
+            fresh.append(page)
+        else:
+            _, page.notebook = cache.merge_match_into_notebook(page.notebook)
+            page.seconds = record.data["execution_seconds"]
+    print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
+    if fresh:
+        asyncio.run(_execute_all(cache, fresh, workers))
+
+
+async def _execute_all(cache: JupyterCacheAbstract, pages: list[Page], workers: int) -> None:
+    began = time.monotonic()
+    places = asyncio.Semaphore(workers)
+    running: list[Page] = []
+    done = 0
+
+    def say(text: str) -> None:
+        print(f"[{done}/{len(pages)}] {time.monotonic() - began:4.0f} s  {text}", flush=True)
+
+    async def run(page: Page) -> None:
+        nonlocal done
+        async with places:
+            running.append(page)
+            say(f"{page.name} starts")
+            start = time.monotonic()
+            await _execute_one(page)
+            page.seconds = time.monotonic() - start
+            running.remove(page)
+            if not page.problems:
+                bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": page.seconds})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            done += 1
+            say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {page.seconds:.0f} s")
+
+    async def heartbeat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            say(", ".join(f"{p.name} in cell {p.running_cell} of {len(p.code_cells)}" for p in running))
+
+    pulse = asyncio.create_task(heartbeat())
+    await asyncio.gather(*(run(page) for page in pages))
+    pulse.cancel()
+
+
+async def _execute_one(page: Page) -> None:
+    cells = page.code_cells
+
+    def note_cell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        if cell.cell_type == "code":
+            page.running_cell += 1
+
+    client = NotebookClient(
+        page.notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": page.path.parent}}, on_cell_start=note_cell
+    )
+    try:
+        await client.async_execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        page.problems.append(f"{page.where(page.running_cell)}: {error}")
+        return
+    for number, cell in enumerate(cells, start=1):
+        page.problems += [f"{page.where(number)}: {problem}" for problem in _problems(cell)]
+
+
+def _problems(cell: nbformat.NotebookNode) -> Iterable[str]:
+    """Find what should fail the build though the cell raised nothing: warnings, and numbers that are none."""
+    for output in cell.outputs:
+        if output.output_type == "stream" and output.name == "stderr":
+            warned = re.search(r"^.*\w*Warning: .*$", output.text, flags=re.M)
+            if warned:
+                yield warned[0]
+        glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
+        value = output.get("data", {}).get("text/plain", "").strip()
+        if glued and value in ("nan", "inf", "-inf", "None"):
+            yield f"the glued number {glued!r} is {value}"
+
+
+def write_results(root: Path, pages: list[Page]) -> list[dict[str, Any]]:
+    """Write ``_build/claims.json`` and ``_build/seconds.json`` from the executed pages; return the claims."""
+    found = [
+        {**output.data[claims.MIME], "page": page.name}
+        for page in pages
+        for cell in page.code_cells
+        for output in cell.outputs
+        if claims.MIME in output.get("data", {})
+    ]
+    seconds = {page.name: page.seconds for page in pages}
+    for name, content in (("claims.json", found), ("seconds.json", seconds)):
+        with datasets.written_whole(root / "_build" / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return found

