@@ -10,7 +10,9 @@ BIN := .venv/bin
 endif
 
 export INNERVIEW_SCALE := $(SCALE)
+# TensorFlow's remarks about the processor are not for readers, and without oneDNN it rounds alike everywhere.
 export TF_CPP_MIN_LOG_LEVEL := 3
+export TF_ENABLE_ONEDNN_OPTS := 0
 # Compiled bytecode saves every notebook some 15 seconds of importing Keras.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -42,7 +44,7 @@ lock: .venv/ready
 clean:
 	rm -rf _build .venv
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else 'Inner View needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another one with PYTHON=...' % v)"
 	@echo "Setting up .venv: about 2 GB, two minutes or so, once."
 	$(PYTHON) -m venv --clear .venv

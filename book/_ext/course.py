@@ -26,7 +26,6 @@ from myst_nb.core.config import NbParserConfig
 from myst_nb.core.read import create_nb_reader, is_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from innerview import claims, datasets
 
@@ -51,6 +50,12 @@ class Page:
     seconds: float | None = None
     problems: list[str] = field(default_factory=list)
     running_cell: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def after(self) -> str | None:
+        """The page that has to end before this one starts, because it trains what this one reads from disk."""
+        return self.notebook.metadata.get("innerview", {}).get("after")
 
     @property
     def code_cells(self) -> list[nbformat.NotebookNode]:
@@ -66,7 +71,7 @@ class Page:
 
 def toc_names(root: Path) -> list[str]:
     """Return the names of all pages in the table of contents, in reading order."""
-    return list(sphinx_external_toc.parsing.parse_toc_yaml(root / "_toc.yml").docnames())
+    return list(sphinx_external_toc.parsing.parse_toc_yaml(root / "_toc.yml"))
 
 
 def read_pages(root: Path) -> list[Page]:
@@ -167,6 +172,9 @@ async def _execute_all(cache: JupyterCacheAbstract, pages: list[Page], workers: 
 
     async def run(page: Page) -> None:
         nonlocal done
+        for earlier in pages:
+            if earlier.name == page.after:
+                await earlier.ended.wait()
         async with places:
             running.append(page)
             say(f"{page.name} starts")
@@ -178,6 +186,7 @@ async def _execute_all(cache: JupyterCacheAbstract, pages: list[Page], workers: 
                 bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": page.seconds})
                 cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
             done += 1
+            page.ended.set()
             say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {page.seconds:.0f} s")
 
     async def heartbeat() -> None:
@@ -198,12 +207,18 @@ async def _execute_one(page: Page) -> None:
             page.running_cell += 1
 
     client = NotebookClient(
-        page.notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": page.path.parent}}, on_cell_start=note_cell
+        page.notebook,
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": page.path.parent}},
+        on_cell_start=note_cell,
+        # The kernel's own log would remark at each start that it runs without encryption.
+        extra_arguments=["--IPKernelApp.log_level=40"],
     )
     try:
         await client.async_execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        page.problems.append(f"{page.where(page.running_cell)}: {error}")
+    except Exception as error:  # a cell's error, a time-out, a dead kernel: each is one page's, and the others go on
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+        page.problems.append(f"{page.where(max(1, page.running_cell))}: {type(error).__name__}: {plain}")
         return
     for number, cell in enumerate(cells, start=1):
         page.problems += [f"{page.where(number)}: {problem}" for problem in _problems(cell)]

@@ -90,21 +90,20 @@ def train_together(
     classes = int(stacked.output_shape[-1])
 
     def summed_over_networks(y_true: Any, y_pred: Any) -> Any:
-        return ops.sum(loss(y_true[:, None, :], y_pred), axis=1)
+        return ops.sum(loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred), axis=1)
 
     watch = dict(watch or {})
     settings = {
-        "networks": [network.get_config() for network in networks],
+        "layers": [[layer.units, layer.activation.__name__] for layer in networks[0].layers],
         "code": inspect.getsource(inspect.getmodule(train_together)),  # type: ignore[arg-type]
         "loss": inspect.getsource(loss),
         "optimizer": [type(optimizer).__name__, optimizer.get_config()],
         "versions": [keras.__version__, keras.backend.backend()],
         "run": [epochs, batch_size, seed, list(watch)],
     }
-    arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
     digest = hashlib.sha256(json.dumps(settings, default=str).encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for array in (x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()):
+        digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
 
     path = data_folder() / "trained" / f"{digest.hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +158,7 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, (x, y) in self.watch.items():
             output = self.model.predict(x, batch_size=2_000, verbose=0)
-            one_hot = np.eye(output.shape[-1], dtype="float32")[y][:, None, :]
+            one_hot = np.broadcast_to(np.eye(output.shape[-1], dtype="float32")[y][:, None, :], output.shape)
             losses = ops.convert_to_numpy(self.loss(ops.convert_to_tensor(one_hot), ops.convert_to_tensor(output)))
             self.records.setdefault(f"{name} loss", []).append(losses.mean(axis=0))
             self.records.setdefault(f"{name} accuracy", []).append((output.argmax(-1) == y[:, None]).mean(axis=0))

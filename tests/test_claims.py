@@ -1,0 +1,69 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from innerview import claims
+
+
+def claim(**changes: Any) -> claims.Claim:
+    arguments: dict[str, Any] = {
+        "id": "X1",
+        "claim": "a < b",
+        "published": "0.5",
+        "measured": {"accuracy": [0.1, 0.2, 0.3, 0.4, 0.9]},
+        "holds": {"it is so": [True] * 5},
+        "scale": "class",
+    }
+    return claims.Claim(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ({"a": [1, 1, 1, 1, 0]}, "reproduced"),
+        ({"a": [1, 1, 1, 0, 0]}, "not reproduced"),
+        ({"a": [1, 1, 1, 1, 1], "b": [0, 0, 0, 0, 1]}, "partly"),
+        ({"a": [0, 0, 0, 0, 0], "b": [0, 0, 0, 0, 1]}, "not reproduced"),
+    ],
+)
+def test_the_verdict_is_counted(holds: dict[str, list[int]], verdict: str) -> None:
+    assert claim(holds=holds).verdict == verdict
+
+
+def test_json_holds_median_and_range() -> None:
+    facts = json.loads(json.dumps(claim(holds={"a": np.array([True, False, True, True, True])}).as_dict()))
+    assert facts["measured"] == {"accuracy": {"median": 0.3, "min": 0.1, "max": 0.9}}
+    assert facts["holds"] == {"a": 4} and facts["runs"] == 5 and facts["verdict"] == "reproduced"
+
+
+def test_the_box_escapes_what_it_shows() -> None:
+    box = claim()._repr_mimebundle_()
+    assert "a &lt; b" in box["text/html"] and "reproduced" in box["text/html"]
+    assert "median 0.300, range 0.100 to 0.900" in box["text/plain"]
+    assert box[claims.MIME] == claim().as_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"holds": {}}, "at least one statement"),
+        ({"measured": {"accuracy": [0.1] * 4}}, "one value a run everywhere"),
+        ({"measured": {"accuracy": [0.1] * 4}, "holds": {"a": [True] * 4}}, "at least 5 runs"),
+        ({"measured": {"accuracy": [0.1, 0.2, 0.3, 0.4, np.nan]}}, "finite measurements"),
+        ({"scale": "huge"}, "received 'huge'"),
+    ],
+)
+def test_a_poor_claim_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        claim(**change)
+
+
+def test_one_run_is_enough_where_nothing_is_random() -> None:
+    assert claim(random=False, measured={"n": [3]}, holds={"a": [True]}).runs == 1
+
+
+def test_spread() -> None:
+    assert claims.spread([3, 1, 2], digits=1) == "median 2.0, range 1.0 to 3.0"
+    assert claims.spread([3], digits=0) == "3"

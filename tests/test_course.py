@@ -1,0 +1,135 @@
+"""Builds a very small book with the real tools: real kernels, jupyter-cache, Sphinx."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n"
+CLAIM = """# A claim
+
+It took {measured-time}`.`, and the number is {glue:text}`number:.2f`.
+
+```{code-cell} ipython3
+from innerview import claims
+from myst_nb import glue
+glue("number", 0.25, display=False)
+claims.Claim("X1", "all is well", "1", {"n": [1.0] * 5}, {"it is": [True] * 5}, "class")
+```
+"""
+DATA = """# Some data
+
+```{code-cell} ipython3
+from innerview.datasets import load_mnist
+load_mnist().small
+```
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("_config.yml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("book/_ext", "book/_static", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    chapters = "".join(f"  - file: book/{name}\n" for name in ("claim", "data", "report"))
+    (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
+    write(tmp_path, "index", "# A small book\n")
+    write(tmp_path, "claim", TOP + CLAIM)
+    write(tmp_path, "data", TOP + DATA)
+    write(tmp_path, "report", "# Report\n\n```{claims-table}\n```\n")
+    # The small set needs no network, so the test says the same on every machine.
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    return tmp_path
+
+
+def write(book: Path, name: str, text: str) -> None:
+    (book / "book" / f"{name}.md").write_text(text)
+
+
+def build(book: Path) -> tuple[int, str]:
+    command = [sys.executable, str(ROOT / "book/_ext/build.py")]
+    done = subprocess.run(command, cwd=book, env=os.environ, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def executed(output: str) -> list[str]:
+    return re.findall(r"s  book/(\S+) done in", output)
+
+
+def page(book: Path, name: str) -> str:
+    return (book / "_build" / "html" / "book" / f"{name}.html").read_text()
+
+
+def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
+    status, output = build(book)
+    assert status == 0, output
+    assert sorted(executed(output)) == ["claim", "data"]
+    assert (book / "_build/html/index.html").as_uri() in output.splitlines()[-1]
+
+    claims = json.loads((book / "_build" / "claims.json").read_text())
+    assert [(c["id"], c["page"], c["verdict"], c["runs"]) for c in claims] == [("X1", "book/claim", "reproduced", 5)]
+    assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
+    assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
+    assert re.search(r"It took \d+ seconds", page(book, "claim"))
+    assert "small set" in page(book, "data") and "small set" not in page(book, "claim")
+
+    # Nothing changed: nothing is executed, and Sphinx finds every page in the cache.
+    status, output = build(book)
+    assert (status, executed(output)) == (0, []), output
+    assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
+
+    # A module changes: only the page that imports it, directly or through another, is executed.
+    with (book / "src/innerview/claims.py").open("a") as module:
+        module.write("# changed\n")
+    status, output = build(book)
+    assert (status, executed(output)) == (0, ["claim"]), output
+
+    # The scale or a library's version changes: every page is.
+    with (book / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    status, output = build(book)
+    assert (status, sorted(executed(output))) == (0, ["claim", "data"]), output
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1\n1 / 0", "ZeroDivisionError: division by zero"),
+        ("import warnings\nwarnings.warn('careful')", "UserWarning: careful"),
+        ("from myst_nb import glue\nglue('n', float('nan'))", "the glued number 'n' is nan"),
+        ("import os\nos._exit(1)", "DeadKernelError"),
+    ],
+)
+def test_a_bad_cell_fails_the_build_and_is_named(book: Path, code: str, message: str) -> None:
+    write(book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n1\n```\n\n```{{code-cell}} ipython3\n{code}\n```\n")
+    status, output = build(book)
+    assert status != 0
+    named = output[output.index("book/data.md, code cell 2 (line 14)") :]
+    assert message in named and "1 problem(s)" in named
+    assert not (book / "_build" / "html").exists()
+
+
+def test_a_missing_page_fails_the_build(book: Path) -> None:
+    (book / "book" / "claim.md").unlink()
+    status, output = build(book)
+    assert status != 0 and "_toc.yml names book/claim, but there is no book/claim.md" in output
+
+
+def test_an_undefined_number_fails_the_build(book: Path) -> None:
+    write(book, "claim", TOP + CLAIM.replace("{glue:text}`number:.2f`", "{glue:text}`nmber:.2f`"))
+    status, output = build(book)
+    assert status != 0 and "nmber" in output and "claim.md" in output
+
+
+def test_an_unknown_scale_is_refused(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNERVIEW_SCALE", "huge")
+    status, output = build(book)
+    assert status != 0 and "SCALE must be class or paper; received huge" in output

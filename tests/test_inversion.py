@@ -1,0 +1,182 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from innerview import inversion
+
+
+def squared(target: Any, output: Any) -> Any:
+    return ops.sum(ops.square(output - target), axis=1)
+
+
+def linear(matrix: np.ndarray) -> keras.Model:
+    layer = keras.layers.Dense(matrix.shape[1], use_bias=False, dtype=matrix.dtype.name)
+    model = keras.Sequential([keras.Input((len(matrix),), dtype=matrix.dtype.name), layer])
+    model.set_weights([matrix])
+    return model
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_descent_follows_its_closed_form(rng: np.random.Generator) -> None:
+    # On |xA - b|^2, gradient descent shrinks the error by (1 - 2 rate s^2) along each singular axis.
+    matrix = rng.normal(size=(5, 5))
+    goal = rng.normal(size=(3, 5))
+    start = np.zeros((3, 5))
+    axes, stretch, _ = np.linalg.svd(matrix)
+    shrink = (1 - 2 * 0.01 * stretch**2) ** 40
+    expected = goal + ((start - goal) @ axes * shrink) @ axes.T
+
+    descent = inversion.match(
+        linear(matrix), goal @ matrix, start, distance=squared, optimizer=keras.optimizers.SGD(0.01), steps=40
+    )
+    assert descent.images.dtype == np.float64
+    np.testing.assert_allclose(descent.images, expected, rtol=1e-6)
+
+
+def test_one_step_against_finite_differences(rng: np.random.Generator) -> None:
+    encoder = keras.Sequential(
+        [keras.Input((6,), dtype="float64"), keras.layers.Dense(4, "tanh", dtype="float64")]
+    )
+    start, target = rng.normal(size=(2, 6)), rng.normal(size=(2, 4))
+
+    def loss(images: np.ndarray) -> float:
+        return float(ops.sum(squared(target, encoder(images))))
+
+    slope, h = np.zeros_like(start), 1e-5
+    for index in np.ndindex(start.shape):
+        step = np.zeros_like(start)
+        step[index] = h
+        slope[index] = (loss(start + step) - loss(start - step)) / (2 * h)
+
+    descent = inversion.match(
+        encoder, target, start, distance=squared, optimizer=keras.optimizers.SGD(1.0), steps=1
+    )
+    np.testing.assert_allclose(start - descent.images, slope, atol=1e-6)
+
+
+def test_many_targets_do_not_mix(rng: np.random.Generator) -> None:
+    encoder = linear(rng.normal(size=(5, 4)).astype("float32"))
+    start, target = rng.normal(size=(3, 5)).astype("float32"), rng.normal(size=(3, 4)).astype("float32")
+
+    def run(rows: slice) -> inversion.Descent:
+        return inversion.match(
+            encoder,
+            target[rows],
+            start[rows],
+            distance=squared,
+            optimizer=keras.optimizers.Adam(0.05),
+            steps=30,
+            record_every=10,
+        )
+
+    batch = run(slice(None))
+    for i in range(3):
+        solo = run(slice(i, i + 1))
+        np.testing.assert_allclose(solo.images[0], batch.images[i], atol=1e-5)
+        np.testing.assert_allclose(solo.distances[:, 0], batch.distances[:, i], rtol=1e-4)
+
+
+def test_penalty_has_its_closed_form(rng: np.random.Generator) -> None:
+    # With a target that is already met, only the penalty moves the image: x <- x (1 - 2 rate lambda).
+    encoder = linear(np.zeros((3, 2), "float32"))
+    start = rng.normal(size=(2, 3)).astype("float32")
+    descent = inversion.match(
+        encoder,
+        np.zeros((2, 2), "float32"),
+        start,
+        distance=squared,
+        optimizer=keras.optimizers.SGD(0.1),
+        steps=20,
+        regularizer=keras.regularizers.L2(0.25),
+    )
+    np.testing.assert_allclose(descent.images, start * (1 - 2 * 0.1 * 0.25) ** 20, rtol=1e-4)
+
+
+def test_constraint_holds_after_each_step() -> None:
+    encoder = linear(np.eye(2, dtype="float32"))
+    target = np.array([[-1.0, 1.0]], "float32")
+    descent = inversion.match(
+        encoder,
+        target,
+        np.ones((1, 2), "float32"),
+        distance=squared,
+        optimizer=keras.optimizers.SGD(0.1),
+        steps=50,
+        constraint=keras.constraints.NonNeg(),
+    )
+    np.testing.assert_allclose(descent.images, [[0, 1]], atol=1e-4)
+
+
+def test_the_record_begins_at_the_start_and_ends_at_the_end(rng: np.random.Generator) -> None:
+    matrix = rng.normal(size=(4, 4)).astype("float32")
+    start, target = np.zeros((2, 4), "float32"), rng.normal(size=(2, 4)).astype("float32")
+    descent = inversion.match(
+        linear(matrix),
+        target,
+        start,
+        distance=squared,
+        optimizer=keras.optimizers.SGD(0.01),
+        steps=30,
+        record_every=10,
+    )
+    assert descent.steps.tolist() == [0, 10, 20, 30]
+    np.testing.assert_allclose(descent.distances[0], (target**2).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(descent.distances[-1], ((descent.images @ matrix - target) ** 2).sum(axis=1), rtol=1e-4)
+
+
+def test_the_encoder_and_the_start_are_left_as_they_were(rng: np.random.Generator) -> None:
+    encoder = linear(rng.normal(size=(3, 3)).astype("float32"))
+    before, start = encoder.get_weights()[0].copy(), np.zeros((1, 3), "float32")
+    inversion.match(
+        encoder,
+        np.ones((1, 3), "float32"),
+        start,
+        distance=squared,
+        optimizer=keras.optimizers.SGD(0.1),
+        steps=5,
+    )
+    np.testing.assert_array_equal(encoder.get_weights()[0], before)
+    assert encoder.trainable and len(encoder.trainable_variables) == 1
+    assert not start.any()
+
+
+def test_dropout_is_off_during_the_descent() -> None:
+    encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.9)])
+    goal = np.ones((1, 3), "float32")
+    descent = inversion.match(
+        encoder,
+        goal,
+        np.zeros((1, 3), "float32"),
+        distance=squared,
+        optimizer=keras.optimizers.SGD(0.25),
+        steps=30,
+    )
+    np.testing.assert_allclose(descent.images, goal, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be a positive multiple"),
+        ({"steps": 10, "record_every": 3}, "received 10 and 3"),
+        ({"start": np.zeros((2, 4), "float32")}, r"start must have shape \(2, 3\); received \(2, 4\)"),
+        ({"target": np.zeros((1, 3), "float32")}, r"target must have shape \(2, 3\); received \(1, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {
+        "target": np.zeros((2, 3), "float32"),
+        "start": np.zeros((2, 3), "float32"),
+        "distance": squared,
+        "optimizer": keras.optimizers.SGD(0.1),
+        "steps": 10,
+    }
+    with pytest.raises(ValueError, match=message):
+        inversion.match(linear(np.eye(3, dtype="float32")), **{**arguments, **change})

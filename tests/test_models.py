@@ -1,0 +1,148 @@
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import xlogy
+
+from innerview import models
+
+
+def small_network(seed: int, units: int = 6) -> keras.Model:
+    def uniform(draw: int) -> keras.initializers.Initializer:
+        return keras.initializers.RandomUniform(-0.5, 0.5, seed=10 * seed + draw)
+
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(units, "tanh", kernel_initializer=uniform(0), bias_initializer=uniform(1)),
+            keras.layers.Dense(3, "softmax", kernel_initializer=uniform(2), bias_initializer=uniform(3)),
+        ]
+    )
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 4)).astype("float32")
+    return x, x[:, :3].argmax(axis=1)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
+    return tmp_path
+
+
+def train(networks: list[keras.Model], data: tuple[np.ndarray, np.ndarray], **changes: Any) -> models.History:
+    settings: dict[str, Any] = {
+        "loss": models.binary_crossentropy_by_class,
+        "optimizer": keras.optimizers.SGD(0.1),
+        "epochs": 4,
+        "batch_size": 20,
+        "seed": 0,
+        "watch": {"all": data},
+    }
+    return models.train_together(networks, *data, **{**settings, **changes})
+
+
+def test_one_hidden_layer_is_document_es_network() -> None:
+    network = models.one_hidden_layer(seed=0)
+    assert network.count_params() == 784 * 300 + 300 + 300 * 10 + 10
+    kernel, bias, last_kernel, _ = network.get_weights()
+    assert kernel.std() == pytest.approx(0.03, rel=0.01)
+    assert last_kernel.std() == pytest.approx(0.03, rel=0.05)
+    assert bias.std() == pytest.approx(1, rel=0.15)
+    np.testing.assert_allclose(network(np.ones((2, 784))).numpy().sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_seed_decides_the_weights() -> None:
+    first, again, other = (models.one_hidden_layer(seed).get_weights() for seed in (3, 3, 4))
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+    assert len({weights.std() for weights in first}) == 4  # no two draws share a seed
+
+
+def test_published_loss_against_scipy() -> None:
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet(np.ones(10), size=8)
+    y = np.eye(10)[rng.integers(0, 10, 8)]
+    expected = -(xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(axis=1)
+    np.testing.assert_allclose(models.binary_crossentropy_by_class(y, p).numpy(), expected, rtol=1e-6)
+
+
+def test_published_loss_is_finite_where_it_is_clipped() -> None:
+    y = np.array([[1.0, 0.0]])
+    loss = models.binary_crossentropy_by_class(y, np.array([[0.0, 1.0]])).numpy()
+    np.testing.assert_allclose(loss, -np.log(1e-10) - np.log(1e-7), rtol=1e-6)
+
+
+def test_together_is_as_alone_with_plain_keras(data: tuple[np.ndarray, np.ndarray]) -> None:
+    together = [small_network(seed) for seed in range(3)]
+    train(together, data)
+    for seed, network in enumerate(together):
+        alone = small_network(seed)
+        keras.utils.set_random_seed(0)
+        alone.compile(keras.optimizers.SGD(0.1), models.binary_crossentropy_by_class)
+        alone.fit(data[0], np.eye(3, dtype="float32")[data[1]], batch_size=20, epochs=4, verbose=0)
+        for ours, theirs in zip(network.get_weights(), alone.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_adam_keeps_networks_apart_too(data: tuple[np.ndarray, np.ndarray]) -> None:
+    both, alone = [small_network(0), small_network(1)], [small_network(1)]
+    train(both, data, optimizer=keras.optimizers.Adam(0.01))
+    train(alone, data, optimizer=keras.optimizers.Adam(0.01))
+    for ours, theirs in zip(both[1].get_weights(), alone[0].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_history_is_what_the_networks_score(data: tuple[np.ndarray, np.ndarray]) -> None:
+    networks = [small_network(seed) for seed in range(2)]
+    history = train(networks, data)
+    assert history["all accuracy"].shape == history["all loss"].shape == (4, 2)
+    for i, network in enumerate(networks):
+        p = network(data[0]).numpy()
+        loss = models.binary_crossentropy_by_class(np.eye(3, dtype="float32")[data[1]], p).numpy().mean()
+        assert history["all loss"][-1, i] == pytest.approx(loss, rel=1e-4)
+        assert history["all accuracy"][-1, i] == pytest.approx((p.argmax(axis=1) == data[1]).mean())
+    assert (history["all loss"][-1] < history["all loss"][0]).all()
+
+
+def test_kept_networks_are_found_again_and_only_by_the_same_settings(
+    data: tuple[np.ndarray, np.ndarray], own_folder: Path
+) -> None:
+    def kept() -> int:
+        return len(list(own_folder.glob("trained/*.npz")))
+
+    first, second = small_network(0), small_network(0)
+    one, two = train([first], data), train([second], data)
+    assert kept() == 1
+    np.testing.assert_array_equal(one["all loss"], two["all loss"])
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+    train([small_network(1)], data)
+    train([small_network(0)], data, seed=1)
+    train([small_network(0)], data, optimizer=keras.optimizers.SGD(0.2))
+    train([small_network(0)], (data[0] + 1, data[1]))
+    assert kept() == 5
+
+
+def test_interrupted_training_keeps_nothing(data: tuple[np.ndarray, np.ndarray], own_folder: Path) -> None:
+    def interrupted(y_true: Any, y_pred: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train([small_network(0)], data, loss=interrupted)
+    assert not [path for path in own_folder.glob("trained/*") if path.suffix == ".npz"]
+
+
+def test_what_cannot_be_stacked_is_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="at least one network"):
+        train([], data)
+    with pytest.raises(ValueError, match="networks of one shape"):
+        train([small_network(0), small_network(0, units=5)], data)
+    dropout = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="received Dropout"):
+        train([dropout], data)
