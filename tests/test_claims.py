@@ -62,8 +62,3 @@ def test_a_poor_claim_is_refused(change: dict[str, Any], message: str) -> None:
 
 def test_one_run_is_enough_where_nothing_is_random() -> None:
     assert claim(random=False, measured={"n": [3]}, holds={"a": [True]}).runs == 1
-
-
-def test_spread() -> None:
-    assert claims.spread([3, 1, 2], digits=1) == "median 2.0, range 1.0 to 3.0"
-    assert claims.spread([3], digits=0) == "3"

@@ -72,6 +72,7 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     status, output = build(book)
     assert status == 0, output
     assert sorted(executed(output)) == ["claim", "data"]
+    assert len(list(book.glob("_build/.jupyter_cache/executed/*"))) == 2  # Sphinx executed nothing beside
     assert (book / "_build/html/index.html").as_uri() in output.splitlines()[-1]
 
     claims = json.loads((book / "_build" / "claims.json").read_text())
@@ -109,7 +110,9 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     ],
 )
 def test_a_bad_cell_fails_the_build_and_is_named(book: Path, code: str, message: str) -> None:
-    write(book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n1\n```\n\n```{{code-cell}} ipython3\n{code}\n```\n")
+    write(
+        book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n1\n```\n\n```{{code-cell}} ipython3\n{code}\n```\n"
+    )
     status, output = build(book)
     assert status != 0
     named = output[output.index("book/data.md, code cell 2 (line 14)") :]

@@ -41,9 +41,7 @@ def test_descent_follows_its_closed_form(rng: np.random.Generator) -> None:
 
 
 def test_one_step_against_finite_differences(rng: np.random.Generator) -> None:
-    encoder = keras.Sequential(
-        [keras.Input((6,), dtype="float64"), keras.layers.Dense(4, "tanh", dtype="float64")]
-    )
+    encoder = keras.Sequential([keras.Input((6,), dtype="float64"), keras.layers.Dense(4, "tanh", dtype="float64")])
     start, target = rng.normal(size=(2, 6)), rng.normal(size=(2, 4))
 
     def loss(images: np.ndarray) -> float:
@@ -55,9 +53,7 @@ def test_one_step_against_finite_differences(rng: np.random.Generator) -> None:
         step[index] = h
         slope[index] = (loss(start + step) - loss(start - step)) / (2 * h)
 
-    descent = inversion.match(
-        encoder, target, start, distance=squared, optimizer=keras.optimizers.SGD(1.0), steps=1
-    )
+    descent = inversion.match(encoder, target, start, distance=squared, optimizer=keras.optimizers.SGD(1.0), steps=1)
     np.testing.assert_allclose(start - descent.images, slope, atol=1e-6)
 
 

@@ -14,11 +14,15 @@ def ax() -> Iterator[Axes]:
     plt.close("all")
 
 
+def heights(ax: Axes, line: int) -> list[float]:
+    return np.asarray(ax.lines[line].get_ydata()).tolist()
+
+
 def test_curves_draw_the_median_and_the_range(ax: Axes) -> None:
     runs = np.array([[1.0, 2.0, 9.0], [2.0, 3.0, 4.0]])
     plotting.curves(ax, np.array([1, 2]), {"loss": runs}, "epoch", "loss")
-    assert ax.lines[0].get_ydata().tolist() == [2, 3]
-    band = ax.collections[0].get_paths()[0].vertices
+    assert heights(ax, 0) == [2, 3]
+    band = np.asarray(ax.collections[0].get_paths()[0].vertices)
     assert band[:, 1].min() == 1 and band[:, 1].max() == 9
     assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "loss"
 
@@ -26,7 +30,7 @@ def test_curves_draw_the_median_and_the_range(ax: Axes) -> None:
 def test_shaded_lines_draw_each_column(ax: Axes) -> None:
     lines = np.array([[1.0, 2.0], [3.0, 4.0]])
     plotting.shaded_lines(ax, np.array([1, 2]), lines, np.array([0.1, 10.0]), "shade")
-    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 3], [2, 4]]
+    assert [heights(ax, 0), heights(ax, 1)] == [[1, 3], [2, 4]]
     assert ax.lines[0].get_color() != ax.lines[1].get_color()
 
 
@@ -49,5 +53,5 @@ def test_fingerprints_give_each_image_a_column(ax: Axes) -> None:
 
 def test_dots_by_group_mark_the_median(ax: Axes) -> None:
     plotting.dots_by_group(ax, {"a": np.array([1.0, 2.0, 6.0]), "b": np.array([5.0])}, "accuracy")
-    assert ax.lines[1].get_ydata().tolist() == [2, 2]
+    assert heights(ax, 1) == [2, 2]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]

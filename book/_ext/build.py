@@ -1,6 +1,7 @@
 """Builds the course: fetches the data, executes the pages, renders the book. Run by ``make book``."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,14 @@ def main(root: Path) -> int:
     print(f"{len(found)} claims measured, in _build/claims.json. Rendering.", flush=True)
 
     # --all, or a warning of an earlier run would not be seen again; -n asks for every missing reference.
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", ".", "--all", "-W", "-n", "--keep-going", "-q"]
+    jupyter_book = shutil.which("jupyter-book", path=str(Path(sys.executable).parent)) or "jupyter-book"
+    command = [jupyter_book, "build", ".", "--all", "-W", "-n", "--keep-going", "-q"]
     rendered = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    if rendered.returncode:
+    front = root / "_build" / "html" / "index.html"
+    if rendered.returncode or not front.exists():
         print(rendered.stdout, rendered.stderr, "The book was not built: see the warnings above.", sep="\n")
         return 1
-    print(f"The book is built. Open {(root / '_build' / 'html' / 'index.html').as_uri()}")
+    print(f"The book is built. Open {front.as_uri()}")
     return 0
 
 

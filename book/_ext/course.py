@@ -105,7 +105,11 @@ def with_dependencies(root: Path, text: str) -> str:
     for path in used:
         digest.update(path.read_bytes())
     digest.update((root / "requirements.lock").read_bytes())
-    facts = [[path.stem for path in used], os.environ.get("INNERVIEW_SCALE", "class"), sys.version_info[:2]]
+    facts: list[object] = [
+        [path.stem for path in used],
+        os.environ.get("INNERVIEW_SCALE", "class"),
+        sys.version_info[:2],
+    ]
     facts.append("load_mnist" in text and small)
     digest.update(json.dumps(facts).encode())
     text = re.sub(r"^kernelspec:\n", f"kernelspec:\n  innerview: {digest.hexdigest()}\n", text, count=1, flags=re.M)
@@ -211,6 +215,7 @@ async def _execute_one(page: Page) -> None:
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": page.path.parent}},
         on_cell_start=note_cell,
+        record_timing=False,  # times in the cells' metadata would change the page's key
         # The kernel's own log would remark at each start that it runs without encryption.
         extra_arguments=["--IPKernelApp.log_level=40"],
     )

@@ -91,7 +91,7 @@ class Claim:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         facts = self.as_dict()
         rows = [("Claimed", self.claim), ("Published", self.published)]
-        rows += [("Measured", f"{name}: {spread(values, self.digits)}") for name, values in self.measured.items()]
+        rows += [("Measured", f"{name}: {_spread(values, self.digits)}") for name, values in self.measured.items()]
         rows += [("Counted", f"{name}: true in {n} of {self.runs}") for name, n in facts["holds"].items()]
         title = f"{self.id}: {self.verdict}"
         lines = "".join(f"<dt>{head}</dt><dd>{html.escape(text)}</dd>" for head, text in rows)
@@ -103,7 +103,7 @@ class Claim:
         return {"text/html": box, "text/plain": plain, MIME: facts}
 
 
-def spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
+def _spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """Return the median and range of some runs in words, with `digits` decimal places."""
     median, low, high = (f"{f(values):.{digits}f}" for f in (np.median, np.min, np.max))
     return median if len(values) == 1 else f"median {median}, range {low} to {high}"

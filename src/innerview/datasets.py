@@ -99,10 +99,10 @@ def load_mnist(validation: int = 5_000) -> Mnist:
             refused.append(f"{name}: {error}")
         else:
             cut = validation * train // 60_000
-            parts = (slice(cut, train), slice(0, cut), slice(train, None))
-            images = x.astype("float32") / 255
-            split = [array[part] for part in parts for array in (images, y.astype("int64"))]
-            mnist = Mnist(*split, small=len(x) < 70_000, source=name)
+            x, y = x.astype("float32") / 255, y.astype("int64")
+            mnist = Mnist(
+                *(x[cut:train], y[cut:train], x[:cut], y[:cut], x[train:], y[train:]), len(x) < 70_000, source=name
+            )
             print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
             return mnist
     raise RuntimeError("no source of MNIST serves: " + "; ".join(refused))

@@ -95,8 +95,7 @@ def train_together(
     watch = dict(watch or {})
     settings = {
         "layers": [[layer.units, layer.activation.__name__] for layer in networks[0].layers],
-        "code": inspect.getsource(inspect.getmodule(train_together)),  # type: ignore[arg-type]
-        "loss": inspect.getsource(loss),
+        "code": [inspect.getsource(code) for code in (train_together, _stack, loss)],
         "optimizer": [type(optimizer).__name__, optimizer.get_config()],
         "versions": [keras.__version__, keras.backend.backend()],
         "run": [epochs, batch_size, seed, list(watch)],
@@ -116,7 +115,7 @@ def train_together(
             stacked.fit(x, one_hot, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[recorder])
             with written_whole(path) as temporary:
                 weights = {f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}
-                np.savez(temporary, **weights, **recorder.history)
+                np.savez(temporary, allow_pickle=False, **weights, **recorder.history)
         with np.load(path) as kept:
             history = {name: kept[name] for name in kept.files if not name.startswith("weight ")}
             trained = [kept[name] for name in kept.files if name.startswith("weight ")]
