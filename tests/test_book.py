@@ -20,6 +20,11 @@ def cells() -> list[tuple[str, str]]:
     return [(path.name, cell) for path in PAGES for cell in CELL.findall(path.read_text())]
 
 
+def code(cell: str) -> str:
+    """A cell without the options at its top."""
+    return cell.split("---\n", 2)[2] if cell.startswith("---\n") else cell
+
+
 def lock() -> dict[str, set[str]]:
     versions: dict[str, set[str]] = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
@@ -31,6 +36,10 @@ def lock() -> dict[str, set[str]]:
 
 def test_every_page_is_in_the_table_of_contents() -> None:
     assert sorted(toc_names(ROOT)) == [str(path.relative_to(ROOT).with_suffix("")) for path in PAGES]
+
+
+def test_code_fits_the_page_without_scrolling() -> None:
+    assert [(name, line) for name, cell in cells() for line in code(cell).splitlines() if len(line) > 79] == []
 
 
 def test_every_picture_has_a_description_and_a_caption() -> None:

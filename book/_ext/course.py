@@ -232,8 +232,9 @@ async def _execute_one(page: Page) -> None:
 def _problems(cell: nbformat.NotebookNode) -> Iterable[str]:
     """Find what should fail the build though the cell raised nothing: warnings, and numbers that are none."""
     for output in cell.outputs:
-        if output.output_type == "stream" and output.name == "stderr":
-            warned = re.search(r"^.*\w*Warning: .*$", output.text, flags=re.M)
+        if output.output_type == "stream":
+            # Python's warnings, and those of libraries that log; TensorFlow's word on its own log is none.
+            warned = re.search(r"^(.*\w*Warning: .*|WARNING(?!.*absl::InitializeLog).*)$", output.text, flags=re.M)
             if warned:
                 yield warned[0]
         glued = output.get("metadata", {}).get("scrapbook", {}).get("name")

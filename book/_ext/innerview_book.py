@@ -45,7 +45,7 @@ class ClaimsTable(SphinxDirective):
             )
             title = f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"
             verdict = f"{{{_BADGES[claim['verdict']]}}}`{claim['verdict']}`"
-            cells = [title, claim["published"], measured, str(claim["runs"]), claim["scale"], verdict]
+            cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return self.parse_text_to_nodes("\n".join(lines) + "\n")
 

@@ -53,7 +53,7 @@ class Mnist:
 
     @property
     def scale(self) -> Literal["class", "paper"]:
-        """The scale of an experiment with a document's own settings: ``"paper"``, but ``"class"`` on the small set."""
+        """How to label an experiment with a document's own settings; on the small set it is not at paper scale."""
         return "class" if self.small else "paper"
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 """Inputs found by training: the image is the one trainable weight, in front of a frozen network."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+
+# Each descent compiles a function of its own, on purpose; TensorFlow would remark on that.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 Distance = Callable[[Any, Any], Any]
 
@@ -75,7 +79,7 @@ def match(
         tick = keras.Input((1,))  # Keras wants an input; it carries nothing but the count of the steps
         model = keras.Model(tick, encoder(image(tick), training=False))
         loss = _Matching(target, distance)
-        model.compile(optimizer, loss, steps_per_execution=record_every)
+        model.compile(optimizer, loss, jit_compile=True, steps_per_execution=record_every)
         recorder = _Recorder(image, encoder, loss, record_every)
         ticks = np.zeros((steps, 1), "float32")
         model.fit(ticks, ticks, batch_size=1, shuffle=False, verbose=0, callbacks=[recorder])
