@@ -64,8 +64,8 @@ class Page:
 
     def where(self, number: int) -> str:
         """Name a code cell, counted from 1, by page, number and line."""
-        cells = [i for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "code"]
-        line = self.notebook.metadata["source_map"][cells[number - 1]] + 1
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        line = [i for i, text in enumerate(lines, start=1) if re.match(r"```+\{code-cell\}", text)][number - 1]
         return f"{self.name}.md, code cell {number} (line {line})"
 
 

@@ -75,12 +75,12 @@ def match(
     was_trainable = encoder.trainable
     encoder.trainable = False
     try:
-        image = _Image(start, constraint, regularizer)
+        image = _Image(start, encoder, constraint, regularizer)
         tick = keras.Input((1,))  # Keras wants an input; it carries nothing but the count of the steps
-        model = keras.Model(tick, encoder(image(tick), training=False))
+        model = keras.Model(tick, image(tick))
         loss = _Matching(target, distance)
         model.compile(optimizer, loss, jit_compile=True, steps_per_execution=record_every)
-        recorder = _Recorder(image, encoder, loss, record_every)
+        recorder = _Recorder(image, loss, record_every)
         ticks = np.zeros((steps, 1), "float32")
         model.fit(ticks, ticks, batch_size=1, shuffle=False, verbose=0, callbacks=[recorder])
     finally:
@@ -89,10 +89,11 @@ def match(
 
 
 class _Image(keras.layers.Layer):
-    """Returns its one weight, the images, whatever it is called with."""
+    """Returns the encoder's outputs for its one trainable weight, the images, whatever it is called with."""
 
-    def __init__(self, start: np.ndarray, constraint: Any, regularizer: Any):
+    def __init__(self, start: np.ndarray, encoder: keras.Model, constraint: Any, regularizer: Any):
         super().__init__(dtype=start.dtype.name)
+        self.encoder = encoder
 
         def initializer(shape: Any, dtype: Any) -> Any:
             return ops.convert_to_tensor(start, dtype)
@@ -102,14 +103,15 @@ class _Image(keras.layers.Layer):
         )
 
     def call(self, tick: Any) -> Any:
-        return self.images + 0  # a tensor, not the variable itself
+        # Said here, not in the model around: there, fit would overrule it, and dropout would be on.
+        return self.encoder(self.images, training=False)
 
 
 class _Matching(keras.losses.Loss):
     """The distance to a fixed target, summed over the batch."""
 
     def __init__(self, target: np.ndarray, distance: Distance):
-        super().__init__(reduction="sum")
+        super().__init__(reduction="sum", dtype=target.dtype.name)
         self.target, self.distance = ops.convert_to_tensor(target), distance
 
     def call(self, tick: Any, output: Any) -> Any:
@@ -119,14 +121,14 @@ class _Matching(keras.losses.Loss):
 class _Recorder(keras.callbacks.Callback):
     """Writes down each image's distance, at the start and after each execution of `every` steps."""
 
-    def __init__(self, image: _Image, encoder: keras.Model, loss: _Matching, every: int):
+    def __init__(self, image: _Image, loss: _Matching, every: int):
         super().__init__()
-        self.image, self.encoder, self.loss, self.every = image, encoder, loss, every
+        self.image, self.loss, self.every = image, loss, every
         self.steps: list[int] = []
         self.distances: list[np.ndarray] = []
 
     def record(self, step: int) -> None:
-        output = self.encoder(self.image.images, training=False)
+        output = self.image(None)
         self.steps.append(step)
         self.distances.append(ops.convert_to_numpy(self.loss.distance(self.loss.target, output)))
 

@@ -96,7 +96,8 @@ def train_together(
     settings = {
         "layers": [[layer.units, layer.activation.__name__] for layer in networks[0].layers],
         "code": [inspect.getsource(code) for code in (train_together, _stack, loss)],
-        "optimizer": [type(optimizer).__name__, optimizer.get_config()],
+        # Keras numbers the names of layers and optimizers as they come, so names are left out.
+        "optimizer": [type(optimizer).__name__, {**optimizer.get_config(), "name": None}],
         "versions": [keras.__version__, keras.backend.backend()],
         "run": [epochs, batch_size, seed, list(watch)],
     }
