@@ -3,3 +3,8 @@
 Data flows one way: datasets, models, then activations and inversion, then plotting, then a chapter and its claims.
 Import the module you need, as in ``from innerview import datasets``: nothing heavy is loaded before you ask for it.
 """
+
+import logging
+
+# Each descent and each read-out compiles a function of its own, on purpose; TensorFlow would remark on that.
+logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())

@@ -1,6 +1,5 @@
 """Inputs found by training: the image is the one trainable weight, in front of a frozen network."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-
-# Each descent compiles a function of its own, on purpose; TensorFlow would remark on that.
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 Distance = Callable[[Any, Any], Any]
 
