@@ -48,6 +48,27 @@ def binary_crossentropy_by_class(y_true: Any, y_pred: Any) -> Any:
     return -ops.sum(y_true * ops.log(p) + (1 - y_true) * ops.log(1 - p), axis=-1)
 
 
+def deep_tanh(seed: int, depth: int = 3) -> keras.Model:
+    """Build the classifier of document A (row A1): 784 pixels, `depth` layers of 100 tanh units, 10 softmax outputs.
+
+    Weights are drawn by `seed` from a normal distribution of standard deviation 0.1, cut off at two of them; biases
+    are 0.1. The hidden layers are named ``hidden1`` to ``hiddenN``. The document's depth is 3; row A5 asks for more.
+
+    Raises:
+        ValueError: `depth` is below 1.
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1; received {depth}")
+
+    def settings(draw: int) -> dict[str, Any]:
+        normal = keras.initializers.TruncatedNormal(stddev=0.1, seed=100 * seed + draw)
+        return {"kernel_initializer": normal, "bias_initializer": keras.initializers.Constant(0.1)}
+
+    hidden = [keras.layers.Dense(100, "tanh", name=f"hidden{i}", **settings(i)) for i in range(1, depth + 1)]
+    output = keras.layers.Dense(10, "softmax", name="output", **settings(0))
+    return keras.Sequential([keras.Input((784,)), *hidden, output])
+
+
 def train_together(
     networks: Sequence[keras.Model],
     x: np.ndarray,
@@ -55,10 +76,12 @@ def train_together(
     *,
     loss: Callable[[Any, Any], Any],
     optimizer: keras.optimizers.Optimizer,
-    epochs: int,
+    steps: int,
     batch_size: int,
-    seed: int,
-    watch: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    record_every: int,
+    seed: int | None,
+    watch: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    regress: tuple[str, np.ndarray, float] | None = None,
 ) -> History:
     """Train networks of one architecture side by side, as a single Keras model.
 
@@ -73,49 +96,57 @@ def train_together(
         networks: `keras.Sequential` models of `keras.layers.Dense` layers, all of one shape.
         x: inputs, float32 of shape ``(n, inputs)``.
         y: labels, integers of shape ``(n,)``.
-        loss: maps one-hot labels and outputs, both ``(..., classes)``, to losses ``(...)``.
+        loss: maps one-hot labels and outputs, both ``(..., classes)``, to losses ``(...)``; the mean over the batch
+            is minimised. For a document that sums over the batch, multiply the learning rate by `batch_size`.
         optimizer: for all the networks; stepwise rules such as SGD, Adagrad or Adam keep the networks apart.
-        epochs: passes over the data.
-        batch_size: images a step.
-        seed: of the order of the images, which is drawn anew for each epoch.
-        watch: named pairs ``(x, y)`` on which loss and accuracy are measured after each epoch.
+        steps: how many batches to train on.
+        batch_size: images a step. What is left at the end of a pass over the data is skipped.
+        record_every: steps between two records; `steps` must be a multiple of it.
+        seed: of the order of the images, which is drawn anew for each pass. None takes them in the order given.
+        watch: named pairs ``(x, y)`` on which loss and accuracy are measured at each record.
+        regress: a layer's name, targets of shape ``(n, networks, k)`` and a weight: the networks then also learn to
+            predict the targets from this layer, by a linear map, with the sum of absolute errors times the weight
+            added to the loss (row A4). The map itself is thrown away.
 
     Returns:
-        ``"NAME loss"`` and ``"NAME accuracy"`` for each name in `watch`, arrays of shape ``(epochs, networks)``.
+        ``"step"``, of shape ``(records,)``; ``"NAME loss"`` and ``"NAME accuracy"`` for each name in `watch`, of shape
+        ``(records, networks)``.
 
     Raises:
-        ValueError: the networks differ in shape, or hold something other than Dense layers.
+        ValueError: the networks differ in shape, hold something other than Dense layers, or lack the layer to
+            regress from; `steps` is no multiple of `record_every`; a batch is larger than the data.
     """
+    if steps < 1 or record_every < 1 or steps % record_every:
+        raise ValueError(f"steps must be a positive multiple of record_every; received {steps} and {record_every}")
+    if not 1 <= batch_size <= len(x):
+        raise ValueError(f"batch_size must be from 1 to {len(x)}, the number of inputs; received {batch_size}")
     stacked = _stack(networks)
-    classes = int(stacked.output_shape[-1])
+    names = [layer.name for layer in networks[0].layers]
+    if regress is not None and regress[0] not in names:
+        raise ValueError(f"expected a layer among {names} to regress from; received {regress[0]!r}")
 
-    def summed_over_networks(y_true: Any, y_pred: Any) -> Any:
-        return ops.sum(loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred), axis=1)
-
-    watch = dict(watch or {})
     settings = {
         "layers": [[layer.units, layer.activation.__name__] for layer in networks[0].layers],
-        "code": [inspect.getsource(code) for code in (train_together, _stack, loss)],
+        "code": [inspect.getsource(code) for code in (train_together, _fit, _order, _stack, loss)],
         # Keras numbers the names of layers and optimizers as they come, so names are left out.
         "optimizer": [type(optimizer).__name__, {**optimizer.get_config(), "name": None}],
         "versions": [keras.__version__, keras.backend.backend()],
-        "run": [epochs, batch_size, seed, list(watch)],
+        "run": [steps, batch_size, record_every, seed, list(watch)],
+        "regress": None if regress is None else [names.index(regress[0]), regress[2]],
     }
     digest = hashlib.sha256(json.dumps(settings, default=str).encode())
-    for array in (x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()):
+    arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
+    for array in arrays if regress is None else [*arrays, regress[1]]:
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
 
     path = data_folder() / "trained" / f"{digest.hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # a second chapter waits for the first rather than training too
         if not path.exists():
-            keras.utils.set_random_seed(seed)
-            # XLA, which Keras leaves out on processors unless asked, makes dense layers about 1.5 times faster.
-            together = max(1, len(x) // batch_size // 4)
-            stacked.compile(optimizer, summed_over_networks, jit_compile=True, steps_per_execution=together)
-            recorder = _Watch(watch, loss)
-            one_hot = np.eye(classes, dtype="float32")[y]
-            stacked.fit(x, one_hot, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[recorder])
+            order = _order(len(x), steps, batch_size, seed)
+            recorder = _Watch(stacked, watch, loss, record_every)
+            tap = None if regress is None else (names.index(regress[0]), *regress[1:])
+            _fit(stacked, x, y, order, loss, optimizer, recorder, tap)
             with written_whole(path) as temporary:
                 weights = {f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}
                 np.savez(temporary, allow_pickle=False, **weights, **recorder.history)
@@ -125,6 +156,52 @@ def train_together(
     for i, network in enumerate(networks):
         network.set_weights([weight[i] for weight in trained])
     return history
+
+
+def _order(n: int, steps: int, batch_size: int, seed: int | None) -> np.ndarray:
+    """Return which image each step takes, of shape ``(steps, batch_size)``."""
+    batches = n // batch_size
+    passes = -(-steps // batches)
+    rng = None if seed is None else np.random.default_rng(seed)
+    order = [np.arange(n) if rng is None else rng.permutation(n) for _ in range(passes)]
+    return np.concatenate([one[: batches * batch_size] for one in order]).reshape(-1, batch_size)[:steps]
+
+
+def _fit(
+    stacked: keras.Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    order: np.ndarray,
+    loss: Callable[[Any, Any], Any],
+    optimizer: keras.optimizers.Optimizer,
+    recorder: "_Watch",
+    tap: tuple[int, np.ndarray, float] | None,
+) -> None:
+    def summed_over_networks(y_true: Any, y_pred: Any) -> Any:
+        return ops.sum(loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred), axis=1)
+
+    # The data's place is inside the model, as a frozen table; what is fed in is which rows to look up, in which order.
+    row = keras.Input((), dtype="int32")
+    value = keras.layers.Embedding(*x.shape, weights=[x], trainable=False)(row)
+    outputs, features = [], None
+    for i, layer in enumerate(stacked.layers):
+        value = layer(value)
+        if tap is not None and i == tap[0]:
+            head, bias = keras.initializers.TruncatedNormal(stddev=0.1, seed=0), keras.initializers.Constant(0.1)
+            features = keras.layers.EinsumDense(
+                "bni,nio->bno", tap[1].shape[1:], bias_axes="no", kernel_initializer=head, bias_initializer=bias
+            )(value)
+    rows = order.reshape(-1)
+    outputs, losses, targets = [value], [summed_over_networks], [np.eye(value.shape[-1], dtype="float32")[y[rows]]]
+    if tap is not None:
+        weight = tap[2]
+        outputs.append(features)
+        losses.append(lambda y_true, y_pred: weight * ops.sum(ops.abs(y_true - y_pred), axis=(1, 2)))
+        targets.append(tap[1][rows].astype("float32"))
+    model = keras.Model(row, outputs)
+    # XLA, which Keras leaves out on processors unless asked, makes dense layers about 1.5 times faster.
+    model.compile(optimizer, losses, jit_compile=True, steps_per_execution=recorder.every)
+    model.fit(rows, targets, batch_size=order.shape[1], shuffle=False, verbose=0, callbacks=[recorder])
 
 
 def _stack(networks: Sequence[keras.Model]) -> keras.Model:
@@ -150,16 +227,25 @@ def _stack(networks: Sequence[keras.Model]) -> keras.Model:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Measures loss and accuracy of each stacked network after each epoch."""
+    """Measures loss and accuracy of each stacked network after every so many steps."""
 
-    def __init__(self, watch: Mapping[str, tuple[np.ndarray, np.ndarray]], loss: Callable[[Any, Any], Any]):
+    def __init__(
+        self,
+        stacked: keras.Model,
+        watch: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        loss: Callable[[Any, Any], Any],
+        every: int,
+    ):
         super().__init__()
-        self.watch, self.loss = watch, loss
-        self.records: dict[str, list[np.ndarray]] = {}
+        self.stacked, self.watch, self.loss, self.every = stacked, watch, loss, every
+        self.records: dict[str, list[Any]] = {"step": []}
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.records["step"].append(batch + 1)
         for name, (x, y) in self.watch.items():
-            output = self.model.predict(x, batch_size=2_000, verbose=0)
+            # Called directly, which for a few large batches takes half the time of predict.
+            parts = [self.stacked(x[i : i + 2_000], training=False) for i in range(0, len(x), 2_000)]
+            output = np.concatenate([ops.convert_to_numpy(part) for part in parts])
             one_hot = np.broadcast_to(np.eye(output.shape[-1], dtype="float32")[y][:, None, :], output.shape)
             losses = ops.convert_to_numpy(self.loss(ops.convert_to_tensor(one_hot), ops.convert_to_tensor(output)))
             self.records.setdefault(f"{name} loss", []).append(losses.mean(axis=0))

@@ -1,9 +1,12 @@
 """The pictures. Each function draws on the Axes it is given, or makes them, and returns them."""
 
+import json
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML
 from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart.
@@ -85,3 +88,80 @@ def dots_by_group(ax: Axes, groups: Mapping[str, np.ndarray], ylabel: str) -> Ax
     ax.set_xlim(-0.6, len(groups) - 0.4)
     ax.set_ylabel(ylabel)
     return ax
+
+
+def component_pairs(panels: Mapping[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Draw each pair of three components, a row for each pair, a column for each named array ``(n, 3)``.
+
+    Points are coloured by their label, an integer array of shape ``(n,)`` (document A, row A3). Returns the Axes, of
+    shape ``(3, panels)``.
+    """
+    pairs = ((0, 1), (0, 2), (1, 2))
+    figure, axes = plt.subplots(3, len(panels), figsize=(2.5 * len(panels), 7), layout="constrained", squeeze=False)
+    for column, (name, points) in enumerate(panels.items()):
+        for ax, (i, j) in zip(axes[:, column], pairs, strict=True):
+            for colour, label in zip(COLOURS, np.unique(labels), strict=False):
+                chosen = points[labels == label]
+                ax.plot(chosen[:, i], chosen[:, j], ".", color=colour, markersize=3, label=f"{label}", alpha=0.7)
+            ax.set(xticks=[], yticks=[], xlabel=f"component {i + 1}", ylabel=f"component {j + 1}")
+        axes[0, column].set_title(name, fontsize=10)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]), frameon=False, markerscale=4)
+    return axes
+
+
+def turntable(panels: Mapping[str, np.ndarray], labels: np.ndarray, description: str) -> HTML:
+    """Return a view of three components that a slider turns, for pages and notebooks; it loads nothing.
+
+    Args:
+        panels: named arrays of points, ``(n, 3)``; the second component stands upright, the view turns around it.
+        labels: integers of shape ``(n,)``, one colour each.
+        description: what there is to see, for readers who do not see it.
+    """
+    numbers = np.unique(labels)
+    clouds = [np.round(100 * points / np.abs(points).max()).astype(int).tolist() for points in panels.values()]
+    data = {"clouds": clouds, "groups": np.searchsorted(numbers, labels).tolist(), "colours": COLOURS}
+    key = " ".join(
+        f'<span style="color:{colour}" aria-hidden="true">\u25cf</span>&nbsp;{number}'
+        for colour, number in zip(COLOURS, numbers, strict=False)
+    )
+    canvases = "".join(
+        f'<div><canvas width="300" height="300" role="img" aria-label="{escape(f"{name}. {description}")}">'
+        f"</canvas><br>{escape(name)}</div>"
+        for name in panels
+    )
+    return HTML(_TURNTABLE.replace("CANVASES", canvases).replace("KEY", key).replace("DATA", json.dumps(data)))
+
+
+_TURNTABLE = """<figure class="turntable">
+<style>
+.turntable div.views { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); text-align: center; }
+.turntable canvas { width: 100%; max-width: 300px; }
+</style>
+<div class="views">CANVASES</div>
+<p>KEY</p>
+<label>Turn: <input type="range" min="0" max="360" value="30" style="width: 60%"> <output>30</output>&deg;</label>
+<noscript>This view needs JavaScript; the picture above shows the same points from three sides.</noscript>
+<script>
+(() => {
+  const data = DATA;
+  const figure = document.currentScript.closest("figure");
+  const slider = figure.querySelector("input"), told = figure.querySelector("output");
+  const draw = () => {
+    const angle = slider.value * Math.PI / 180, c = Math.cos(angle), s = Math.sin(angle);
+    told.textContent = slider.value;
+    figure.querySelectorAll("canvas").forEach((canvas, k) => {
+      const pen = canvas.getContext("2d");
+      pen.clearRect(0, 0, 300, 300);
+      pen.globalAlpha = 0.7;
+      data.clouds[k].forEach(([x, y, z], i) => {
+        pen.fillStyle = data.colours[data.groups[i]];
+        pen.fillRect(150 + (x * c + z * s) * 1.05 - 2, 150 - y * 1.4 - 2, 4, 4);
+      });
+    });
+  };
+  slider.addEventListener("input", draw);
+  draw();
+})();
+</script>
+</figure>"""
