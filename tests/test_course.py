@@ -78,6 +78,8 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     claims = json.loads((book / "_build" / "claims.json").read_text())
     assert [(c["id"], c["page"], c["verdict"], c["runs"]) for c in claims] == [("X1", "book/claim", "reproduced", 5)]
     assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
+    table = page(book, "report").split("<table")[1]
+    assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 5
     assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
     assert re.search(r"It took \d+ seconds", page(book, "claim"))
     assert "small set" in page(book, "data") and "small set" not in page(book, "claim")

@@ -39,8 +39,9 @@ def train(networks: list[keras.Model], data: tuple[np.ndarray, np.ndarray], **ch
     settings: dict[str, Any] = {
         "loss": models.binary_crossentropy_by_class,
         "optimizer": keras.optimizers.SGD(0.1),
-        "epochs": 4,
+        "steps": 24,
         "batch_size": 20,
+        "record_every": 6,
         "seed": 0,
         "watch": {"all": data},
     }
@@ -79,16 +80,66 @@ def test_published_loss_is_finite_where_it_is_clipped() -> None:
     np.testing.assert_allclose(loss, -np.log(1e-10) - np.log(1e-7), rtol=1e-6)
 
 
+def test_deep_tanh_is_document_as_network() -> None:
+    network = models.deep_tanh(seed=0)
+    assert network.count_params() == 784 * 100 + 100 + 2 * (100 * 100 + 100) + 100 * 10 + 10
+    assert [layer.name for layer in network.layers] == ["hidden1", "hidden2", "hidden3", "output"]
+    kernel, bias = network.get_weights()[:2]
+    # A normal distribution cut off at two standard deviations has 0.88 of its own.
+    assert np.abs(kernel).max() <= 0.2 and kernel.std() == pytest.approx(0.088, rel=0.01)
+    assert (bias == np.float32(0.1)).all()
+    assert len(models.deep_tanh(0, depth=10).layers) == 11
+    with pytest.raises(ValueError, match="received 0"):
+        models.deep_tanh(0, depth=0)
+
+
 def test_together_is_as_alone_with_plain_keras(data: tuple[np.ndarray, np.ndarray]) -> None:
     together = [small_network(seed) for seed in range(3)]
-    train(together, data)
+    train(together, data, seed=None)
     for seed, network in enumerate(together):
         alone = small_network(seed)
-        keras.utils.set_random_seed(0)
         alone.compile(keras.optimizers.SGD(0.1), models.binary_crossentropy_by_class)
-        alone.fit(data[0], np.eye(3, dtype="float32")[data[1]], batch_size=20, epochs=4, verbose=0)
+        one_hot = np.eye(3, dtype="float32")[data[1]]
+        alone.fit(data[0], one_hot, batch_size=20, epochs=4, shuffle=False, verbose=0)
         for ours, theirs in zip(network.get_weights(), alone.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_each_pass_sees_every_image_once_in_an_order_of_its_own() -> None:
+    order = models._order(n=45, steps=12, batch_size=10, seed=0)
+    assert order.shape == (12, 10)
+    for one_pass in order.reshape(3, 40):
+        assert len(set(one_pass)) == 40
+    assert not np.array_equal(order[:4], order[4:8])
+    np.testing.assert_array_equal(order, models._order(n=45, steps=12, batch_size=10, seed=0))
+
+
+def test_without_a_seed_batches_come_in_document_as_order() -> None:
+    order = models._order(n=54_950, steps=10_000, batch_size=50, seed=None)
+    for i in (0, 1, 1_098, 1_099, 9_999):
+        start = 50 * i % 54_950
+        np.testing.assert_array_equal(order[i], np.arange(start, start + 50))
+
+
+def test_regression_moves_the_layers_up_to_its_own(data: tuple[np.ndarray, np.ndarray]) -> None:
+    def three_layers() -> keras.Model:
+        normal = [keras.initializers.RandomNormal(seed=i) for i in range(3)]
+        hidden = [keras.layers.Dense(5, "tanh", kernel_initializer=initializer) for initializer in normal[:2]]
+        output = keras.layers.Dense(3, "softmax", kernel_initializer=normal[2])
+        return keras.Sequential([keras.Input((4,)), *hidden, output])
+
+    targets = np.random.default_rng(0).normal(size=(120, 1, 2))
+
+    def trained(weight: float, layer: int) -> list[np.ndarray]:
+        network = three_layers()
+        train([network], data, steps=1, record_every=1, regress=(network.layers[layer].name, targets, weight))
+        return network.get_weights()
+
+    without, from_first, from_second = trained(0.0, 0), trained(1.0, 0), trained(1.0, 1)
+    changed = [not np.allclose(a, b) for a, b in zip(without, from_first, strict=True)]
+    assert changed == [True, True, False, False, False, False]
+    changed = [not np.allclose(a, b) for a, b in zip(without, from_second, strict=True)]
+    assert changed == [True, True, True, True, False, False]
 
 
 def test_adam_keeps_networks_apart_too(data: tuple[np.ndarray, np.ndarray]) -> None:
@@ -103,6 +154,7 @@ def test_history_is_what_the_networks_score(data: tuple[np.ndarray, np.ndarray])
     networks = [small_network(seed) for seed in range(2)]
     history = train(networks, data)
     assert history["all accuracy"].shape == history["all loss"].shape == (4, 2)
+    assert history["step"].tolist() == [6, 12, 18, 24]
     for i, network in enumerate(networks):
         p = network(data[0]).numpy()
         loss = models.binary_crossentropy_by_class(np.eye(3, dtype="float32")[data[1]], p).numpy().mean()
@@ -146,3 +198,19 @@ def test_what_cannot_be_stacked_is_refused(data: tuple[np.ndarray, np.ndarray]) 
     dropout = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="received Dropout"):
         train([dropout], data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "received 0 and 6"),
+        ({"steps": 10, "record_every": 3}, "received 10 and 3"),
+        ({"batch_size": 121}, "from 1 to 120"),
+        ({"regress": ("third", np.zeros((120, 1, 2)), 0.1)}, "received 'third'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    data: tuple[np.ndarray, np.ndarray], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train([small_network(0)], data, **change)

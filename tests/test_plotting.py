@@ -55,3 +55,19 @@ def test_dots_by_group_mark_the_median(ax: Axes) -> None:
     plotting.dots_by_group(ax, {"a": np.array([1.0, 2.0, 6.0]), "b": np.array([5.0])}, "accuracy")
     assert heights(ax, 1) == [2, 2]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+
+
+def test_component_pairs_draw_each_pair_of_each_panel(ax: Axes) -> None:
+    points = np.arange(12.0).reshape(4, 3)
+    axes = plotting.component_pairs({"pixels": points, "layer": -points}, np.array([0, 0, 1, 1]))
+    assert axes.shape == (3, 2)
+    assert axes[1, 0].get_xlabel() == "component 1" and axes[1, 0].get_ylabel() == "component 3"
+    assert heights(axes[1, 1], 1) == [-8, -11]
+
+
+def test_turntable_holds_the_points_and_loads_nothing() -> None:
+    points = np.array([[1.0, 0.0, -2.0], [0.5, 2.0, 0.0]])
+    html = plotting.turntable({"a <b>": points}, np.array([3, 7]), "two points").data
+    assert "[[50, 0, -100], [25, 100, 0]]" in html and '"groups": [0, 1]' in html
+    assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input type="range"' in html
+    assert "http" not in html and "src=" not in html

@@ -3,12 +3,14 @@
 import hashlib
 import inspect
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from filelock import FileLock
+from IPython.display import DisplayHandle, Pretty
 from keras import ops
 
 from innerview.datasets import data_folder, written_whole
@@ -142,17 +144,24 @@ def train_together(
     path = data_folder() / "trained" / f"{digest.hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # a second chapter waits for the first rather than training too
-        if not path.exists():
+        told = DisplayHandle()
+        told.display(Pretty(f"Training {len(networks)} networks."))
+        kept_before = path.exists()
+        if not kept_before:
+            began = time.monotonic()
             order = _order(len(x), steps, batch_size, seed)
-            recorder = _Watch(stacked, watch, loss, record_every)
+            recorder = _Watch(stacked, watch, loss, record_every, told)
             tap = None if regress is None else (names.index(regress[0]), *regress[1:])
             _fit(stacked, x, y, order, loss, optimizer, recorder, tap)
             with written_whole(path) as temporary:
                 weights = {f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}
-                np.savez(temporary, allow_pickle=False, **weights, **recorder.history)
+                seconds = np.array(time.monotonic() - began)
+                np.savez(temporary, allow_pickle=False, **weights, **recorder.history, seconds=seconds)
         with np.load(path) as kept:
-            history = {name: kept[name] for name in kept.files if not name.startswith("weight ")}
+            history = {name: kept[name] for name in kept.files if name.split()[0] not in ("weight", "seconds")}
             trained = [kept[name] for name in kept.files if name.startswith("weight ")]
+            how = f"{'Read from disk' if kept_before else 'Trained'}: {len(networks)} networks, {steps:,} steps"
+            told.update(Pretty(f"{how}, {kept['seconds']:.0f} s of training."))
     for i, network in enumerate(networks):
         network.set_weights([weight[i] for weight in trained])
     return history
@@ -235,13 +244,15 @@ class _Watch(keras.callbacks.Callback):
         watch: Mapping[str, tuple[np.ndarray, np.ndarray]],
         loss: Callable[[Any, Any], Any],
         every: int,
+        told: DisplayHandle,
     ):
         super().__init__()
-        self.stacked, self.watch, self.loss, self.every = stacked, watch, loss, every
+        self.stacked, self.watch, self.loss, self.every, self.told = stacked, watch, loss, every, told
         self.records: dict[str, list[Any]] = {"step": []}
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.records["step"].append(batch + 1)
+        self.told.update(Pretty(f"Training: step {batch + 1:,} of {self.params['steps']:,}."))
         for name, (x, y) in self.watch.items():
             # Called directly, which for a few large batches takes half the time of predict.
             parts = [self.stacked(x[i : i + 2_000], training=False) for i in range(0, len(x), 2_000)]
