@@ -57,8 +57,8 @@ class Mnist:
         return "class" if self.small else "paper"
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.x_train):,} training, {len(self.x_validation):,} validation, {len(self.x_test):,} test"
-        return f"MNIST: {sizes} images, from {self.source}"
+        sizes = " + ".join(f"{len(labels):,}" for labels in (self.y_train, self.y_validation, self.y_test))
+        return f"MNIST, {sizes} images, from {self.source}"
 
 
 def data_folder() -> Path:
