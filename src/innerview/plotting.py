@@ -137,6 +137,7 @@ _TURNTABLE = """<figure class="turntable">
 <style>
 .turntable div.views { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); text-align: center; }
 .turntable canvas { width: 100%; max-width: 300px; }
+.turntable label { display: block; }
 </style>
 <div class="views">CANVASES</div>
 <p>KEY</p>
