@@ -10,7 +10,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 
 def activations(
-    model: keras.Model, x: np.ndarray, layers: Sequence[str] | None = None, batch_size: int = 1_000
+    model: keras.Model, x: np.ndarray, layers: Sequence[str] | None = None, batch_size: int = 5_000
 ) -> dict[str, np.ndarray]:
     """Return the outputs of named layers for the inputs `x`, as arrays by layer name.
 
