@@ -36,6 +36,7 @@ SMALL_SET_NOTE = """
 This page ran on the **small set**: the 5,000 digits that come with the course, because the full MNIST could not be
 fetched on the machine that built it. Its figures are rougher than the documents', and it gives no verdict at their
 scale.
+The sentences of the text were written for the full set: where one disagrees with a verdict box, trust the box.
 :::
 """
 
