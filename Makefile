@@ -16,7 +16,7 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Compiled bytecode saves every notebook some 15 seconds of importing Keras.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book test lab format lock clean
+.PHONY: book test benchmark lab format lock clean
 
 book: .venv/ready
 	$(BIN)/python book/_ext/build.py
@@ -26,6 +26,10 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# Compares speeds in one run, and writes book/benchmarks.json for the report. It checks nothing.
+benchmark: .venv/ready
+	PYTHONPATH=book/_ext $(BIN)/python tests/benchmark.py
 
 # Opens the chapters as notebooks: right-click a page, "Open With", "Notebook".
 lab: .venv/ready

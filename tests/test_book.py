@@ -74,7 +74,7 @@ def test_every_public_name_is_used() -> None:
 
 
 def test_modules_import_only_from_those_before_them() -> None:
-    order = ["datasets", "models", "activations", "inversion", "plotting", "claims"]
+    order = ["datasets", "models", "activations", "inversion", "embedding", "plotting", "claims"]
     assert sorted(order) == sorted(p.stem for p in ROOT.glob("src/innerview/*.py") if p.stem != "__init__")
     for position, name in enumerate(order):
         text = (ROOT / "src" / "innerview" / f"{name}.py").read_text()
@@ -94,7 +94,7 @@ def test_environment_yml_says_what_the_lock_says() -> None:
     locked = lock()
     assert {requirement.name for requirement in pinned} == wanted
     for requirement in pinned:
-        assert str(requirement.specifier) in locked[requirement.name], requirement.name
+        assert str(requirement.specifier) in locked[requirement.name.lower()], requirement.name
 
     python = next(part for part in environment["dependencies"] if str(part).startswith("python="))
     assert python.removeprefix("python=") in ("3.11", "3.12", "3.13")

@@ -102,6 +102,38 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     assert (status, sorted(executed(output))) == (0, ["claim", "data"]), output
 
 
+def test_a_build_at_paper_scale_keeps_its_results_for_later_reports(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sized = TOP + CLAIM.replace("[1.0]", "[7.0 if claims.SCALE == 'paper' else 1.0]").replace('"class"', "claims.SCALE")
+    write(book, "claim", sized)
+    other: dict[str, object] = {"id": "X0", "claim": "another page's", "page": "book/other", "date": "2001-02-03"}
+    other |= {"machine": "an abacus", "versions": {"beads": "10"}, "seeds": "0"}
+    kept = book / "book" / "paper-results.json"
+    kept.write_text(json.dumps([other]))
+    monkeypatch.setenv("INNERVIEW_SCALE", "paper")
+    status, output = build(book)
+    assert status == 0, output
+    first, second = json.loads(kept.read_text())
+    assert first == other
+    assert second["measured"]["n"]["median"] == 7 and second["scale"] == "paper"
+    assert second["date"] and second["machine"].endswith("cores") and "keras" in second["versions"]
+
+    # From the cache nothing is measured: the entry keeps its date.
+    kept.write_text(kept.read_text().replace(second["date"], "2002-02-02"))
+    status, output = build(book)
+    assert (status, executed(output)) == (0, []), output
+    first, second = json.loads(kept.read_text())
+    assert second["date"] == "2002-02-02"
+
+    monkeypatch.setenv("INNERVIEW_SCALE", "class")
+    status, output = build(book)
+    assert status == 0, output
+    rows = re.sub("<.*?>", " ", page(book, "report"))
+    assert re.search(r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured on", rows, flags=re.S)
+    assert json.loads(kept.read_text()) == [first, second]  # a build at class scale leaves them alone
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

@@ -105,6 +105,40 @@ def test_together_is_as_alone_with_plain_keras(data: tuple[np.ndarray, np.ndarra
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def dropping_network(seed: int) -> keras.Model:
+    first, last = small_network(seed, units=40).layers
+    return keras.Sequential([keras.Input((4,)), first, keras.layers.Dropout(0.5, seed=7), last])
+
+
+def test_networks_with_dropout_end_where_each_would_end_alone(data: tuple[np.ndarray, np.ndarray]) -> None:
+    together = [dropping_network(seed) for seed in range(3)]
+    history = train(together, data)
+    for seed, network in enumerate(together):
+        alone, without = dropping_network(seed), small_network(seed, units=40)
+        alone_history = train([alone], data)
+        train([without], data)
+        for ours, theirs, other in zip(network.get_weights(), alone.get_weights(), without.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+            assert np.abs(ours - other).max() > 1e-3  # the activations were dropped indeed
+        np.testing.assert_allclose(history["all loss"][:, seed], alone_history["all loss"][:, 0], rtol=1e-5)
+        # What is recorded is the network as it is used: nothing is dropped.
+        p = network(data[0], training=False).numpy()
+        one_hot = np.eye(3, dtype="float32")[data[1]]
+        used = models.binary_crossentropy_by_class(one_hot, p).numpy().mean()
+        assert history["all loss"][-1, seed] == pytest.approx(used, rel=1e-5)
+
+
+def test_two_hidden_layers_is_document_cs_network() -> None:
+    network = models.two_hidden_layers(seed=0)
+    assert network.count_params() == 218_058
+    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.5, 0.5]
+    kernel, bias = network.get_weights()[:2]
+    limit = np.sqrt(6 / (784 + 256))  # Glorot's
+    assert kernel.min() < -0.99 * limit and 0.99 * limit < kernel.max() <= limit and not bias.any()
+    with pytest.raises(ValueError, match=r"from 0 to below 1; received 1\.5"):
+        models.two_hidden_layers(0, dropout=1.5)
+
+
 def test_each_pass_sees_every_image_once_in_an_order_of_its_own() -> None:
     order = models._order(n=45, steps=12, batch_size=10, seed=0)
     assert order.shape == (12, 10)
@@ -196,8 +230,11 @@ def test_what_cannot_be_stacked_is_refused(data: tuple[np.ndarray, np.ndarray]) 
     with pytest.raises(ValueError, match="networks of one shape"):
         train([small_network(0), small_network(0, units=5)], data)
     dropout = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
-    with pytest.raises(ValueError, match="received Dropout"):
+    with pytest.raises(ValueError, match="a Dense layer first; received Dropout"):
         train([dropout], data)
+    norm = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.LayerNormalization()])
+    with pytest.raises(ValueError, match="Dense and Dropout layers; received LayerNormalization"):
+        train([norm], data)
 
 
 @pytest.mark.parametrize(

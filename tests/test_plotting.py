@@ -1,9 +1,16 @@
+import json
+import re
+from base64 import b64decode
 from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from PIL import Image
+from scipy.spatial.distance import pdist
 
 from innerview import plotting
 
@@ -71,3 +78,56 @@ def test_turntable_holds_the_points_and_loads_nothing() -> None:
     assert "[[50, 0, -100], [25, 100, 0]]" in html and '"groups": [0, 1]' in html
     assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input type="range"' in html
     assert "http" not in html and "src=" not in html
+
+
+def view_data(html: str) -> dict[str, Any]:
+    return json.loads(re.search(r"data = (\{.*\});", html)[1])  # type: ignore[index]
+
+
+def test_film_holds_each_frame_on_its_own_scale() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 5, (4, 3, 4))
+    values[:, 2, 2:] = np.nan
+    html = plotting.film({"output": values, "square": values[:, :2, :2]}, ["a", "b", "</script>", "d"], "cells").data
+    data = view_data(html)
+    film = data["films"][0]
+    assert (film["rows"], film["columns"], film["labels"]) == (3, 4, [str(i) for i in range(10)])
+    cells = np.frombuffer(b64decode(film["cells"]), "uint8").reshape(values.shape)
+    shown = np.isfinite(values)
+    assert (cells[~shown] == 255).all()
+    peaks = np.nanmax(values, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(cells[shown] / 254, (values / peaks)[shown], atol=0.5 / 254)
+    assert data["films"][1]["labels"] == [] and data["captions"][2] == "</script>"
+    assert html.count("</script>") == 1 and 'max="3"' in html and "://" not in html
+    assert html.count("<canvas") == 2 and 'aria-label="output. cells"' in html
+
+
+def test_hover_map_holds_places_and_digits() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 2)) * [1, 4]
+    labels = np.arange(60) % 10
+    images = np.zeros((60, 784))
+    images.reshape(60, 28, 28)[:, 4:24, 4:24] = rng.uniform(size=(60, 20, 20))
+    data = view_data(plotting.hover_map({"a": points}, labels, images, "dots").data)
+    places = np.array(data["places"][0])
+    assert places.min() >= 0 and places.max() <= 320
+    # Both axes have one scale: distances keep their ratios. Up is up, as in the still picture.
+    assert places[points[:, 1].argmax(), 1] < places[points[:, 1].argmin(), 1]
+    scale = pdist(places) / pdist(points)
+    assert np.median(np.abs(scale / np.median(scale) - 1)) < 0.02
+    assert data["labels"] == labels.tolist()
+    label, x, y = data["names"][0][3]
+    assert label == 3 and (x, y) == pytest.approx(np.median(places[labels == 3], axis=0))
+    sheet = np.array(Image.open(BytesIO(b64decode(data["sheet"].split(",")[1]))).convert("L"), "float") / 255
+    assert sheet.shape == (40, 1_000)
+    last = sheet[20:40, 9 * 20 : 10 * 20]  # the 60th digit, tenth of the second row
+    np.testing.assert_allclose(last, 1 - images[59].reshape(28, 28)[4:24, 4:24], atol=1 / 29)
+
+
+def test_map_grid_names_each_digit_at_its_median() -> None:
+    points = np.random.default_rng(0).normal(size=(50, 2))
+    labels = np.arange(50) % 10
+    axes = plotting.map_grid({"row": {"one": points, "two": -points}}, labels)
+    assert axes.shape == (1, 2) and axes[0, 0].get_ylabel() == "row" and axes[0, 1].get_title() == "two"
+    texts = {text.get_text(): text.get_position() for text in axes[0, 1].texts}
+    assert texts["4"] == pytest.approx(np.median(-points[labels == 4], axis=0))

@@ -7,14 +7,17 @@ when `execute` fills the cache and when Sphinx reads it, so that a change in any
 
 import ast
 import asyncio
+import datetime
 import hashlib
 import json
 import os
+import platform
 import re
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,9 @@ from innerview import claims, datasets
 
 CELL_SECONDS = 1_200
 HEARTBEAT_SECONDS = 15
+# Results at the documents' own sizes, which take longer than a build may; committed.
+PAPER_RESULTS = "book/paper-results.json"
+PAPER_VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "umap-learn")
 SMALL_SET_NOTE = """
 :::{warning}
 This page ran on the **small set**: the 5,000 digits that come with the course, because the full MNIST could not be
@@ -105,6 +111,9 @@ def with_dependencies(root: Path, text: str) -> str:
     digest = hashlib.sha256()
     for path in used:
         digest.update(path.read_bytes())
+    if any(path.stem == "plotting" for path in used):
+        for path in sorted((root / "src" / "innerview" / "views").glob("*")):
+            digest.update(path.read_bytes())
     digest.update((root / "requirements.lock").read_bytes())
     facts: list[object] = [
         [path.stem for path in used],
@@ -254,7 +263,42 @@ def write_results(root: Path, pages: list[Page]) -> list[dict[str, Any]]:
         if claims.MIME in output.get("data", {})
     ]
     seconds = {page.name: page.seconds for page in pages}
-    for name, content in (("claims.json", found), ("seconds.json", seconds)):
-        with datasets.written_whole(root / "_build" / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(root / "_build" / "claims.json", found)
+    write_json(root / "_build" / "seconds.json", seconds)
+    if claims.SCALE == "paper":
+        measured_now = {page.name for page in pages if page.running_cell}
+        _keep_paper_results(root, [claim for claim in found if claim["scale"] == "paper"], measured_now)
     return found
+
+
+def _keep_paper_results(root: Path, found: list[dict[str, Any]], measured_now: set[str]) -> None:
+    """Put the results of a build at paper scale into the file that is committed, with where they come from.
+
+    Pages that came from the cache keep the entries, and so the dates, that they have.
+    """
+    path = root / PAPER_RESULTS
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    renewed = measured_now | ({claim["page"] for claim in found} - {claim["page"] for claim in kept})
+    made = {**origin(), "seeds": "0 to runs - 1"}
+    results = [claim for claim in kept if claim["page"] not in renewed]
+    results += [{**claim, **made} for claim in found if claim["page"] in renewed]
+    write_json(path, sorted(results, key=lambda claim: claim["id"]))
+
+
+def origin() -> dict[str, Any]:
+    """Return where a measurement comes from: the date, the machine, the versions of the libraries."""
+    cpu = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.*)$", cpu.read_text(), flags=re.M) if cpu.exists() else []
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores",
+        "versions": {
+            d.name: d.version for d in sorted(distributions(), key=lambda d: d.name) if d.name in PAPER_VERSIONS
+        },
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON for people and programs to read, whole or not at all."""
+    with datasets.written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

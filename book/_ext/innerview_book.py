@@ -32,19 +32,53 @@ class ClaimsTable(SphinxDirective):
         claims = _results(self.env.app, "claims.json")
         if not claims:
             raise self.error("there are no claims in _build/claims.json: run `make book`")
+        path = Path(self.env.app.srcdir) / course.PAPER_RESULTS
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        self.env.note_dependency(str(path))
         lines = ["| Claim | Published | Measured: median (range) | Runs, scale | Verdict |", "|---|---|---|---|---|"]
         for claim in claims:
-            digits = claim["digits"]
-            measured = "<br>".join(
-                f"{name}: {value['median']:.{digits}f}"
-                + (f" ({value['min']:.{digits}f} to {value['max']:.{digits}f})" if claim["runs"] > 1 else "")
-                for name, value in claim["measured"].items()
-            )
-            title = f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"
-            verdict = f"{{{_BADGES[claim['verdict']]}}}`{claim['verdict']}`"
-            cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            lines.append(self.row(claim, f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"))
+            if claim["scale"] == "class":
+                same = [other for other in kept if (other["id"], other["claim"]) == (claim["id"], claim["claim"])]
+                lines += [self.row(other, f"{claim['id']} *at the document's size*") for other in same]
+        origins = {f"{_origin(claim)}, seeds {claim['seeds']}" for claim in kept}
+        lines += ["", *(f"Rows *at the document's size* were measured on {origin}." for origin in sorted(origins))]
         return self.parse_text_to_nodes("\n".join(lines) + "\n")
+
+    def row(self, claim: dict[str, Any], title: str) -> str:
+        """Return a claim's row of the table."""
+        digits = claim["digits"]
+        measured = "<br>".join(
+            f"{name}: {value['median']:.{digits}f}"
+            + (f" ({value['min']:.{digits}f} to {value['max']:.{digits}f})" if claim["runs"] > 1 else "")
+            for name, value in claim["measured"].items()
+        )
+        verdict = f"{{{_BADGES[claim['verdict']]}}}`{claim['verdict']}`"
+        cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+class BenchmarksTable(SphinxDirective):
+    """Tables the speeds that `make benchmark` measured last, each as a ratio to the first of its group."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as parsed MyST text."""
+        path = Path(self.env.app.srcdir) / "book" / "benchmarks.json"
+        self.env.note_dependency(str(path))
+        if not path.exists():
+            raise self.error("there is no book/benchmarks.json: run `make benchmark`")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        lines = ["| Compared | Seconds | Times the first |", "|---|---|---|"]
+        for name, rows in found["results"].items():
+            lines.append(f"| **{name}** | | |")
+            for row in rows:
+                lines.append(f"| {row['what']} | {row['seconds']:.2f} | {row['seconds'] / rows[0]['seconds']:.2f} |")
+        return self.parse_text_to_nodes("\n".join([*lines, "", f"Measured on {_origin(found)}."]) + "\n")
+
+
+def _origin(found: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return f"{found['date']}, {found['machine']}, {versions}"
 
 
 class MeasuredTime(SphinxRole):
@@ -65,5 +99,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     app.connect("source-read", add_dependencies)
     app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("benchmarks-table", BenchmarksTable)
     app.add_role("measured-time", MeasuredTime())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -9,15 +10,17 @@ import struct
 import subprocess
 import tarfile
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 
 # SHA-256 of the four original files. Whatever the source, these bytes are what we check, keep and read.
 MNIST_FILES = {
@@ -197,6 +200,38 @@ def _check(name: str, content: bytes, sha256: str) -> None:
 def _idx(array: np.ndarray) -> bytes:
     """Write unsigned bytes in MNIST's own file format, so that one checksum serves every source."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype("uint8").tobytes()
+
+
+def kept_on_disk(
+    kind: str, facts: Any, arrays: Sequence[np.ndarray], compute: Callable[[], dict[str, np.ndarray]]
+) -> tuple[dict[str, np.ndarray], str]:
+    """Return named arrays that took long to compute: from disk if they were computed before, else from `compute`.
+
+    Args:
+        kind: the folder in `data_folder` to keep them in, such as ``"trained"``.
+        facts: JSON values which, with `arrays`, determine the result; versions of libraries are among them.
+        arrays: what the result is computed from.
+        compute: called if the result is not on disk. A second process that wants the same waits for the first.
+
+    Returns:
+        The arrays, and in words where they come from and how long their computation took.
+    """
+    digest = hashlib.sha256(json.dumps(facts, default=str).encode())
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+    path = data_folder() / kind / f"{digest.hexdigest()[:24]}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        how = "read from disk"
+        if not path.exists():
+            how = "computed now"
+            began = time.monotonic()
+            computed = compute()
+            with written_whole(path) as temporary:
+                np.savez(temporary, allow_pickle=False, **computed, seconds=np.array(time.monotonic() - began))
+    with np.load(path) as file:
+        found = {name: file[name] for name in file.files}
+    return found, f"{how}, {found.pop('seconds'):.0f} s of computing"
 
 
 @contextmanager

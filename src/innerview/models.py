@@ -1,19 +1,15 @@
 """The documents' networks, by the documents' own settings, and training them by the handful."""
 
-import hashlib
 import inspect
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from filelock import FileLock
 from IPython.display import DisplayHandle, Pretty
 from keras import ops
 
-from innerview.datasets import data_folder, written_whole
+from innerview.datasets import kept_on_disk
 
 History = dict[str, np.ndarray]
 
@@ -71,6 +67,35 @@ def deep_tanh(seed: int, depth: int = 3) -> keras.Model:
     return keras.Sequential([keras.Input((784,)), *hidden, output])
 
 
+def two_hidden_layers(seed: int, dropout: float = 0.5) -> keras.Model:
+    """Build the classifier of document C (row C1): 784 pixels, 256 and 64 ReLU units, 10 softmax outputs.
+
+    The hidden layers are named ``hidden1`` and ``hidden2``. After each, in training only, a share `dropout` of the
+    activations is set to zero; row C4 asks for none. Weights are drawn by `seed` as Keras does by default, from
+    Glorot's uniform distribution; biases are 0.
+
+    Raises:
+        ValueError: `dropout` is not from 0 to below 1.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be from 0 to below 1; received {dropout}")
+
+    def dense(units: int, activation: str, name: str, draw: int) -> keras.layers.Layer:
+        glorot = keras.initializers.GlorotUniform(seed=3 * seed + draw)
+        return keras.layers.Dense(units, activation, name=name, kernel_initializer=glorot)
+
+    return keras.Sequential(
+        [
+            keras.Input((784,)),
+            dense(256, "relu", "hidden1", 0),
+            keras.layers.Dropout(dropout, seed=2 * seed),
+            dense(64, "relu", "hidden2", 1),
+            keras.layers.Dropout(dropout, seed=2 * seed + 1),
+            dense(10, "softmax", "output", 2),
+        ]
+    )
+
+
 def train_together(
     networks: Sequence[keras.Model],
     x: np.ndarray,
@@ -95,7 +120,8 @@ def train_together(
     that determines them, so that the next chapter which needs the same networks does not train them again.
 
     Args:
-        networks: `keras.Sequential` models of `keras.layers.Dense` layers, all of one shape.
+        networks: `keras.Sequential` models of Dense and Dropout layers, all of one shape. The same activations are
+            dropped in all of them, by the seeds of the first one's layers.
         x: inputs, float32 of shape ``(n, inputs)``.
         y: labels, integers of shape ``(n,)``.
         loss: maps one-hot labels and outputs, both ``(..., classes)``, to losses ``(...)``; the mean over the batch
@@ -115,7 +141,7 @@ def train_together(
         ``(records, networks)``.
 
     Raises:
-        ValueError: the networks differ in shape, hold something other than Dense layers, or lack the layer to
+        ValueError: the networks differ in shape, hold layers other than Dense and Dropout, or lack the layer to
             regress from; `steps` is no multiple of `record_every`; a batch is larger than the data.
     """
     if steps < 1 or record_every < 1 or steps % record_every:
@@ -128,7 +154,12 @@ def train_together(
         raise ValueError(f"expected a layer among {names} to regress from; received {regress[0]!r}")
 
     settings = {
-        "layers": [[layer.units, layer.activation.__name__] for layer in networks[0].layers],
+        "layers": [
+            [layer.rate, layer.seed]
+            if isinstance(layer, keras.layers.Dropout)
+            else [layer.units, layer.activation.__name__]
+            for layer in networks[0].layers
+        ],
         "code": [inspect.getsource(code) for code in (train_together, _fit, _order, _stack, loss)],
         # Keras numbers the names of layers and optimizers as they come, so names are left out.
         "optimizer": [type(optimizer).__name__, {**optimizer.get_config(), "name": None}],
@@ -136,35 +167,22 @@ def train_together(
         "run": [steps, batch_size, record_every, seed, list(watch)],
         "regress": None if regress is None else [names.index(regress[0]), regress[2]],
     }
-    digest = hashlib.sha256(json.dumps(settings, default=str).encode())
-    arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
-    for array in arrays if regress is None else [*arrays, regress[1]]:
-        digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+    told = DisplayHandle()
+    told.display(Pretty(f"Training {len(networks)} networks."))
 
-    path = data_folder() / "trained" / f"{digest.hexdigest()[:24]}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # a second chapter waits for the first rather than training too
-        told = DisplayHandle()
-        told.display(Pretty(f"Training {len(networks)} networks."))
-        kept_before = path.exists()
-        if not kept_before:
-            began = time.monotonic()
-            order = _order(len(x), steps, batch_size, seed)
-            recorder = _Watch(stacked, watch, loss, record_every, told)
-            tap = None if regress is None else (names.index(regress[0]), *regress[1:])
-            _fit(stacked, x, y, order, loss, optimizer, recorder, tap)
-            with written_whole(path) as temporary:
-                weights = {f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}
-                seconds = np.array(time.monotonic() - began)
-                np.savez(temporary, allow_pickle=False, **weights, **recorder.history, seconds=seconds)
-        with np.load(path) as kept:
-            history = {name: kept[name] for name in kept.files if name.split()[0] not in ("weight", "seconds")}
-            trained = [kept[name] for name in kept.files if name.startswith("weight ")]
-            how = f"{'Read from disk' if kept_before else 'Trained'}: {len(networks)} networks, {steps:,} steps"
-            told.update(Pretty(f"{how}, {kept['seconds']:.0f} s of training."))
+    def trained() -> dict[str, np.ndarray]:
+        recorder = _Watch(stacked, watch, loss, record_every, told)
+        tap = None if regress is None else (names.index(regress[0]), *regress[1:])
+        _fit(stacked, x, y, _order(len(x), steps, batch_size, seed), loss, optimizer, recorder, tap)
+        return {**{f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}, **recorder.history}
+
+    arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
+    found, how = kept_on_disk("trained", settings, arrays if regress is None else [*arrays, regress[1]], trained)
+    weights = [found.pop(f"weight {i}") for i in range(len(stacked.weights))]
+    told.update(Pretty(f"{len(networks)} networks, {steps:,} steps: {how}."))
     for i, network in enumerate(networks):
-        network.set_weights([weight[i] for weight in trained])
-    return history
+        network.set_weights([weight[i] for weight in weights])
+    return found
 
 
 def _order(n: int, steps: int, batch_size: int, seed: int | None) -> np.ndarray:
@@ -208,8 +226,10 @@ def _fit(
         losses.append(lambda y_true, y_pred: weight * ops.sum(ops.abs(y_true - y_pred), axis=(1, 2)))
         targets.append(tap[1][rows].astype("float32"))
     model = keras.Model(row, outputs)
-    # XLA, which Keras leaves out on processors unless asked, makes dense layers about 1.5 times faster.
-    model.compile(optimizer, losses, jit_compile=True, steps_per_execution=recorder.every)
+    # XLA, which Keras leaves out on processors unless asked, makes dense layers about 1.5 times faster; but it draws
+    # random numbers so slowly there that networks with dropout are better off without it.
+    drops = any(isinstance(layer, keras.layers.Dropout) and layer.rate for layer in stacked.layers)
+    model.compile(optimizer, losses, jit_compile=not drops, steps_per_execution=recorder.every)
     model.fit(rows, targets, batch_size=order.shape[1], shuffle=False, verbose=0, callbacks=[recorder])
 
 
@@ -219,14 +239,19 @@ def _stack(networks: Sequence[keras.Model]) -> keras.Model:
         raise ValueError("expected at least one network; received none")
     first = networks[0]
     for network in networks:
-        for layer in network.layers:
-            if not isinstance(layer, keras.layers.Dense):
-                raise ValueError(f"expected Dense layers only; received {type(layer).__name__} {layer.name!r}")
+        for i, layer in enumerate(network.layers):
+            if not isinstance(layer, keras.layers.Dense | keras.layers.Dropout if i else keras.layers.Dense):
+                wanted = "Dense and Dropout layers" if i else "a Dense layer first"
+                raise ValueError(f"expected {wanted}; received {type(layer).__name__} {layer.name!r}")
         shapes, expected = ([weight.shape for weight in model.weights] for model in (network, first))
         if shapes != expected:
             raise ValueError(f"expected networks of one shape, {expected}; received {shapes}")
     stacked = keras.Sequential([keras.Input(first.input_shape[1:])])
     for i, layer in enumerate(first.layers):
+        if isinstance(layer, keras.layers.Dropout):
+            # One draw for all the networks costs a network's share of it only, and leaves each as it would be alone.
+            stacked.add(keras.layers.Dropout(layer.rate, (None, 1, None), seed=layer.seed))
+            continue
         # All networks read the same input, so the first layer is one wide matrix product.
         equation = "bi,nio->bno" if i == 0 else "bni,nio->bno"
         shape = (len(networks), layer.units)

@@ -1,16 +1,24 @@
 """The pictures. Each function draws on the Axes it is given, or makes them, and returns them."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.resources import files
+from io import BytesIO
+from string import Template
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML
+from matplotlib import patheffects
 from matplotlib.axes import Axes
+from PIL import Image
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Ten for ten digits, chosen by Petroff for the same purpose.
+DIGIT_COLOURS = [part["color"] for part in plt.style.library["petroff10"]["axes.prop_cycle"]]
 
 
 def curves(ax: Axes, x: np.ndarray, runs: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> Axes:
@@ -110,6 +118,97 @@ def component_pairs(panels: Mapping[str, np.ndarray], labels: np.ndarray) -> np.
     return axes
 
 
+def map_grid(rows: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> np.ndarray:
+    """Draw maps, one named row of named maps ``(n, 2)`` for each entry, with each digit's number at its median.
+
+    Points are coloured by their label, an integer array of shape ``(n,)`` (document C, row C5). Axes have no ticks,
+    because neither direction has a meaning. Returns the Axes, of shape ``(rows, maps)``.
+    """
+    columns = max(len(maps) for maps in rows.values())
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(3 * columns, 3 * len(rows) + 0.2), squeeze=False, layout="constrained"
+    )
+    for row, (row_name, maps) in enumerate(rows.items()):
+        for ax, (name, points) in zip(axes[row], maps.items(), strict=True):
+            for label in np.unique(labels):
+                ax.plot(*points[labels == label].T, ".", color=DIGIT_COLOURS[label], markersize=2, alpha=0.6)
+            for label, x, y in _medians(points, labels):
+                halo = patheffects.withStroke(linewidth=3, foreground="white")
+                ax.text(x, y, f"{label}", ha="center", va="center", weight="bold", path_effects=[halo])
+            ax.set(xticks=[], yticks=[], title=name)
+        axes[row, 0].set_ylabel(row_name)
+    return axes
+
+
+def _medians(points: np.ndarray, labels: np.ndarray) -> list[tuple[int, float, float]]:
+    return [(int(label), *np.median(points[labels == label], axis=0).tolist()) for label in np.unique(labels)]
+
+
+def hover_map(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray, description: str) -> HTML:
+    """Return maps that show the digit under the pointer, for pages and notebooks; the view loads nothing.
+
+    The digit is marked on all maps at once, with the number of like digits among its ten nearest points on each. A
+    slider picks digits too, for those who use the keyboard (document C, row C5).
+
+    Args:
+        maps: named places of the same points, ``(n, 2)``.
+        labels: integers from 0 to 9, of shape ``(n,)``.
+        images: the digits, ``(n, 784)``, with values in [0, 1].
+        description: what there is to see, for readers who do not see it.
+    """
+    places = {}
+    for name, points in maps.items():
+        low, size = points.min(axis=0), np.ptp(points, axis=0).max()
+        middle = (320 - 300 * np.ptp(points, axis=0) / size) / 2
+        places[name] = np.round((points - low) / size * 300 + middle).astype(int)
+        places[name][:, 1] = 320 - places[name][:, 1]  # a canvas counts from the top
+    # The digits of MNIST fill the middle 20 x 20 pixels; 50 go in a row of the sheet.
+    tiles = np.zeros((-len(images) % 50 + len(images), 20, 20))
+    tiles[: len(images)] = 1 - images.reshape(-1, 28, 28)[:, 4:24, 4:24]
+    tiles[len(images) :] = 1
+    sheet = tiles.reshape(-1, 50, 20, 20).swapaxes(1, 2).reshape(-1, 1_000)
+    png = BytesIO()
+    Image.fromarray(np.round(sheet * 15).astype("uint8") * 17).quantize(16).save(png, "PNG", optimize=True)
+    data = {
+        "panels": list(maps),
+        "places": [points.tolist() for points in places.values()],
+        "names": [_medians(points, labels) for points in places.values()],
+        "labels": labels.tolist(),
+        "colours": DIGIT_COLOURS,
+        "sheet": "data:image/png;base64," + b64encode(png.getvalue()).decode(),
+    }
+    digit = '<canvas width="100" height="100" style="width: 100px" role="img" aria-label="the chosen digit"></canvas>'
+    return _view("map", {name: f"{name}. {description}" for name in maps}, "Image", len(labels) - 1, data, key=digit)
+
+
+def film(panels: Mapping[str, np.ndarray], captions: Sequence[str], description: str) -> HTML:
+    """Return an animation of grids of cells with a slider and a play button; it loads nothing and starts at rest.
+
+    Args:
+        panels: named arrays of shape ``(frames, rows, columns)``, not negative, drawn from 0 (white) to the largest
+            value of the frame (black). NaN marks cells that are no unit. A panel with ten units shows their numbers.
+        captions: a line for each frame.
+        description: what there is to see, for readers who do not see it (document C, rows C2 and C3).
+    """
+    films = []
+    for values in panels.values():
+        peaks = np.nanmax(values, axis=(1, 2), keepdims=True)
+        cells = np.where(np.isnan(values), 255, np.round(np.nan_to_num(values) / np.where(peaks, peaks, 1) * 254))
+        shown = int(np.isfinite(values[0]).sum())
+        films.append(
+            {
+                "rows": values.shape[1],
+                "columns": values.shape[2],
+                "labels": [str(i) for i in range(10)] if shown == 10 else [],
+                "cells": b64encode(cells.astype("uint8").tobytes()).decode(),
+            }
+        )
+    heights = [round(320 * values.shape[1] / values.shape[2]) for values in panels.values()]
+    about = {name: f"{name}. {description}" for name in panels}
+    data = {"films": films, "captions": list(captions)}
+    return _view("film", about, "Frame", len(captions) - 1, data, heights, button='<button type="button">Play</button>')
+
+
 def turntable(panels: Mapping[str, np.ndarray], labels: np.ndarray, description: str) -> HTML:
     """Return a view of three components that a slider turns, for pages and notebooks; it loads nothing.
 
@@ -125,44 +224,35 @@ def turntable(panels: Mapping[str, np.ndarray], labels: np.ndarray, description:
         f'<span style="color:{colour}" aria-hidden="true">\u25cf</span>&nbsp;{number}'
         for colour, number in zip(COLOURS, numbers, strict=False)
     )
+    return _view("turntable", {name: f"{name}. {description}" for name in panels}, "Turn", 360, data, key=key)
+
+
+def _view(
+    script: str,
+    panels: Mapping[str, str],
+    label: str,
+    last: int,
+    data: Mapping[str, object],
+    heights: Sequence[int] | None = None,
+    key: str = "",
+    button: str = "",
+) -> HTML:
+    """Fill in the frame that the interactive views share: a canvas for each panel, a slider, a line of text."""
     canvases = "".join(
-        f'<div><canvas width="300" height="300" role="img" aria-label="{escape(f"{name}. {description}")}">'
-        f"</canvas><br>{escape(name)}</div>"
-        for name in panels
+        f'<div><canvas width="320" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
+        f"{escape(name)}</div>"
+        for (name, about), height in zip(panels.items(), heights or [320] * len(panels), strict=True)
     )
-    return HTML(_TURNTABLE.replace("CANVASES", canvases).replace("KEY", key).replace("DATA", json.dumps(data)))
-
-
-_TURNTABLE = """<figure class="turntable">
-<style>
-.turntable div.views { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); text-align: center; }
-.turntable canvas { width: 100%; max-width: 300px; }
-.turntable label { display: block; }
-</style>
-<div class="views">CANVASES</div>
-<p>KEY</p>
-<label>Turn: <input type="range" min="0" max="360" value="30" style="width: 60%"> <output>30</output>&deg;</label>
-<noscript>This view needs JavaScript; the picture above shows the same points from three sides.</noscript>
-<script>
-(() => {
-  const data = DATA;
-  const figure = document.currentScript.closest("figure");
-  const slider = figure.querySelector("input"), told = figure.querySelector("output");
-  const draw = () => {
-    const angle = slider.value * Math.PI / 180, c = Math.cos(angle), s = Math.sin(angle);
-    told.textContent = slider.value;
-    figure.querySelectorAll("canvas").forEach((canvas, k) => {
-      const pen = canvas.getContext("2d");
-      pen.clearRect(0, 0, 300, 300);
-      pen.globalAlpha = 0.7;
-      data.clouds[k].forEach(([x, y, z], i) => {
-        pen.fillStyle = data.colours[data.groups[i]];
-        pen.fillRect(150 + (x * c + z * s) * 1.05 - 2, 150 - y * 1.4 - 2, 4, 4);
-      });
-    });
-  };
-  slider.addEventListener("input", draw);
-  draw();
-})();
-</script>
-</figure>"""
+    views = files("innerview").joinpath("views")
+    return HTML(
+        Template(views.joinpath("view.html").read_text(encoding="utf-8")).substitute(
+            panels=canvases,
+            width=130 if len(panels) <= 4 else 190,
+            key=key,
+            button=button,
+            label=label,
+            last=last,
+            data=json.dumps(data).replace("</", "<\\/"),
+            script=views.joinpath(f"{script}.js").read_text(encoding="utf-8"),
+        )
+    )

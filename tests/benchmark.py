@@ -1,0 +1,95 @@
+"""Speed, compared in one run on one machine: `make benchmark` measures and writes book/benchmarks.json."""
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import course
+import keras
+from sklearn.manifold import TSNE
+from sklearn.neighbors import KNeighborsClassifier
+from umap import UMAP
+
+from innerview import datasets, embedding, models
+from innerview.activations import activations
+
+ROOT = Path(__file__).parents[1]
+Row = dict[str, str | float]
+
+
+def timed(what: str, work: Callable[[], object]) -> Row:
+    began = time.perf_counter()
+    work()
+    return {"what": what, "seconds": time.perf_counter() - began}
+
+
+def maps() -> dict[str, list[Row]]:
+    """Part C: the document's nine UMAP maps and three of scikit-learn's t-SNE, against three and three of ours."""
+    mnist = datasets.load_mnist()
+    network = models.two_hidden_layers(0)
+    models.train_together(
+        [network],
+        mnist.x_train,
+        mnist.y_train,
+        loss=keras.losses.categorical_crossentropy,
+        optimizer=keras.optimizers.Adam(),
+        steps=400,
+        batch_size=128,
+        record_every=400,
+        seed=0,
+        watch={},
+    )
+    x, y, x_new, y_new = mnist.x_train[:2_000], mnist.y_train[:2_000], mnist.x_test[:1_000], mnist.y_test[:1_000]
+    hidden = ["hidden1", "hidden2"]
+    spaces = [(x, x_new), *zip(*(activations(network, images, hidden).values() for images in (x, x_new)), strict=True)]
+
+    def documents_umap() -> None:
+        for k in (3, 5, 10):
+            for old, new in spaces:
+                umap = UMAP(n_components=2)
+                placed = umap.fit_transform(old)
+                KNeighborsClassifier(k).fit(placed, y).score(umap.transform(new), y_new)
+
+    def ours(method: embedding.Method) -> None:
+        maps = embedding.make_maps(method, spaces, [0, 1, 2])
+        for k in (3, 5, 10):
+            for placed, placed_new in maps:
+                KNeighborsClassifier(k).fit(placed, y).score(placed_new, y_new)
+
+    for method in ("UMAP", "t-SNE"):  # compile first: both sides pay it once a session
+        embedding.make_maps(method, [(x[:300], x_new[:50])] * 2, [0, 1])
+    UMAP().fit(x[:300]).transform(x_new[:50])
+    size = f"{len(x):,} points in three spaces, {len(x_new):,} new ones"
+    return {
+        f"UMAP, {size}": [
+            timed("the document's nine maps", documents_umap),
+            timed("our three", lambda: ours("UMAP")),
+        ],
+        f"t-SNE, {size}": [
+            timed("the document's three maps, by scikit-learn", lambda: [TSNE().fit(old) for old, _ in spaces]),
+            timed("our three, which place the new points too", lambda: ours("t-SNE")),
+        ],
+    }
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        kept = datasets.data_folder() / "mnist"
+        os.environ["INNERVIEW_DATA"] = folder  # nothing is read from disk but the data
+        if kept.exists():
+            (Path(folder) / "mnist").symlink_to(kept)
+        results = {name: rows for measure in (maps,) for name, rows in measure().items()}
+    found = {**course.origin(), "results": results}
+    course.write_json(ROOT / "book" / "benchmarks.json", found)
+    for name, rows in results.items():
+        print(name)
+        for row in rows:
+            print(f"  {row['seconds']:8.2f} s  {row['what']}")
+
+
+if __name__ == "__main__":
+    main()
