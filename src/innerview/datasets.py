@@ -208,7 +208,7 @@ def kept_on_disk(
     """Return named arrays that took long to compute: from disk if they were computed before, else from `compute`.
 
     Args:
-        kind: the folder to keep them in, below ``$INNERVIEW_DATA`` or ``~/.cache/innerview``: ``"trained"``, ``"maps"``.
+        kind: the folder to keep them in, such as ``"trained"``, below ``$INNERVIEW_DATA`` or ``~/.cache/innerview``.
         facts: JSON values which, with `arrays`, determine the result; versions of libraries are among them.
         arrays: what the result is computed from.
         compute: called if the result is not on disk. A second process that wants the same waits for the first.
