@@ -78,7 +78,7 @@ def maps() -> dict[str, list[Row]]:
 def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        kept = datasets._data_folder() / "mnist"
+        kept = datasets.data_folder() / "mnist"
         os.environ["INNERVIEW_DATA"] = folder  # nothing is read from disk but the data
         if kept.exists():
             (Path(folder) / "mnist").symlink_to(kept)

