@@ -177,7 +177,8 @@ def train_together(
         return {**{f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}, **recorder.history}
 
     arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
-    found, how = kept_on_disk(data_folder() / "trained", settings, arrays if regress is None else [*arrays, regress[1]], trained)
+    arrays += [] if regress is None else [regress[1]]
+    found, how = kept_on_disk(data_folder() / "trained", settings, arrays, trained)
     weights = [found.pop(f"weight {i}") for i in range(len(stacked.weights))]
     told.update(Pretty(f"{len(networks)} networks, {steps:,} steps: {how}."))
     for i, network in enumerate(networks):
