@@ -9,12 +9,14 @@ from pathlib import Path
 
 import course
 import keras
+import numpy as np
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 from umap import UMAP
 
 from innerview import datasets, embedding, models
 from innerview.activations import activations
+from innerview.monitors import Monitor
 
 ROOT = Path(__file__).parents[1]
 Row = dict[str, str | float]
@@ -75,6 +77,36 @@ def maps() -> dict[str, list[Row]]:
     }
 
 
+def monitors() -> dict[str, list[Row]]:
+    """Part D: training the document's ReLU network with and without its monitors, in turns."""
+    mnist = datasets.load_mnist()
+    x, y = mnist.x_train[:30_000] - mnist.x_train.mean(), np.eye(10, dtype="float32")[mnist.y_train[:30_000]]
+    first, middle, last = "hidden1", "hidden5", "hidden9"
+    network = models.feed_forward(0, [64] * 10, "relu")
+    network.compile(keras.optimizers.SGD(0.03), models.softmax_crossentropy, jit_compile=True, steps_per_execution=200)
+
+    def train(*callbacks: keras.callbacks.Callback) -> float:
+        began = time.perf_counter()
+        network.fit(x, y, batch_size=30, epochs=4, shuffle=False, verbose=0, callbacks=list(callbacks))
+        return time.perf_counter() - began
+
+    monitor = Monitor(
+        *(x[:100], y[:100], 200),
+        gradients=[first, "output"],
+        weights=[first, middle, last],
+        activations=[first, last],
+    )
+    train(monitor)  # compiles
+    seconds = np.array([[train(), train(monitor)] for _ in range(5)])
+    without, with_monitor = np.median(seconds, axis=0)
+    return {
+        "Training 10 ReLU layers, 4,000 steps of 30 images (medians of five, in turns)": [
+            {"what": "without a monitor", "seconds": without},
+            {"what": "with the document's monitors every 200 steps", "seconds": with_monitor},
+        ]
+    }
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +114,7 @@ def main() -> None:
         os.environ["INNERVIEW_DATA"] = folder  # nothing is read from disk but the data
         if kept.exists():
             (Path(folder) / "mnist").symlink_to(kept)
-        results = {name: rows for measure in (maps,) for name, rows in measure().items()}
+        results = {name: rows for measure in (maps, monitors) for name, rows in measure().items()}
     found = {**course.origin(), "results": results}
     course.write_json(ROOT / "book" / "benchmarks.json", found)
     for name, rows in results.items():

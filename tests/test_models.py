@@ -4,9 +4,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from scipy.special import xlogy
+from scipy.special import log_softmax, xlogy
 
 from innerview import models
+from innerview.monitors import Monitor
 
 
 def small_network(seed: int, units: int = 6) -> keras.Model:
@@ -251,3 +252,73 @@ def test_settings_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         train([small_network(0)], data, **change)
+
+
+def test_feed_forward_is_document_ds_network() -> None:
+    network = models.feed_forward(0, [64] * 16)
+    assert [layer.name for layer in network.layers] == [*(f"hidden{i}" for i in range(1, 17)), "output"]
+    for layer in network.layers:
+        limit = 1 / np.sqrt(layer.kernel.shape[0])
+        kernel = layer.kernel.numpy()
+        assert 0.9 * limit < np.abs(kernel).max() <= limit and not layer.bias.numpy().any()
+    # The variance of a uniform distribution in +-a is a^2/3.
+    assert network.layers[0].kernel.numpy().var() == pytest.approx(1 / 784 / 3, rel=0.02)
+    he = models.feed_forward(0, [64] * 3, "relu", "he").layers[0].kernel.numpy()
+    glorot = models.feed_forward(0, [64] * 3, start="glorot").layers[0].kernel.numpy()
+    assert he.var() == pytest.approx(2 / 784, rel=0.02) and glorot.var() == pytest.approx(2 / (784 + 64), rel=0.02)
+    x = np.random.default_rng(0).normal(size=(3, 784)).astype("float32")
+    assert not np.allclose(network(x).numpy().sum(axis=1), 1)  # logits
+
+
+def test_a_residual_network_adds_each_layers_input() -> None:
+    network = models.feed_forward(0, [8] * 3, residual=True)
+    x = np.random.default_rng(0).normal(size=(5, 784)).astype("float32")
+    w = network.get_weights()
+    h = np.tanh(x @ w[0])
+    h = h + np.tanh(h @ w[2])
+    h = h + np.tanh(h @ w[4])
+    np.testing.assert_allclose(network(x).numpy(), h @ w[6], atol=1e-4)
+    stacked = models._stack([network, models.feed_forward(1, [8] * 3, residual=True)])
+    np.testing.assert_allclose(stacked(x).numpy()[:, 0], h @ w[6], atol=1e-4)
+
+
+def test_feed_forward_refuses_what_it_cannot_build() -> None:
+    with pytest.raises(ValueError, match=r"one of \['document', 'glorot', 'he'\]; received 'orthogonal'"):
+        models.feed_forward(0, [8], start="orthogonal")
+    with pytest.raises(ValueError, match=r"equal widths for a residual network; received \[8, 4\]"):
+        models.feed_forward(0, [8, 4], residual=True)
+
+
+def test_softmax_crossentropy_against_scipy() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(2, 8, 10)) * 30
+    y = np.eye(10)[rng.integers(0, 10, (2, 8))]
+    expected = -(log_softmax(logits, axis=-1) * y).sum(axis=-1)
+    np.testing.assert_allclose(models.softmax_crossentropy(y, logits).numpy(), expected, rtol=1e-6)
+
+
+def test_a_monitor_watches_each_network_side_by_side(data: tuple[np.ndarray, np.ndarray], own_folder: Path) -> None:
+    x, y = data
+    one_hot = np.eye(3, dtype="float32")[y[:30]]
+
+    def names(networks: list[keras.Model]) -> list[str]:
+        return [layer.name for layer in networks[0].layers]
+
+    together = [small_network(seed) for seed in range(3)]
+    first, last = names(together)
+    monitor = Monitor(x[:30], one_hot, 12, gradients=[first], norms=[last], weights=[last], activations=[first])
+    history = train(together, data, monitor=monitor)
+    assert history["monitor step"].tolist() == [0, 12, 24]
+    assert history[f"{first} kernel gradient"].shape == (3, 3, 4, 6)  # records, networks, inputs, units
+    assert history[f"{first} activations"].shape == (3, 30, 3, 6)
+    for seed in range(3):
+        alone = [small_network(seed)]
+        first_alone, last_alone = names(alone)
+        lone = Monitor(x[:30], one_hot, 12, gradients=[first_alone], weights=[last_alone])
+        seen = train(alone, data, monitor=lone)
+        ours, theirs = (h[f"{n} kernel gradient"] for h, n in ((history, first), (seen, first_alone)))
+        np.testing.assert_allclose(ours[:, seed], theirs[:, 0], atol=1e-6)
+    # Kept and found again, by the same monitor only.
+    assert len(list(own_folder.glob("trained/*.npz"))) == 4
+    again = train([small_network(seed) for seed in range(3)], data, monitor=monitor)
+    np.testing.assert_array_equal(again[f"{first} kernel gradient"], history[f"{first} kernel gradient"])

@@ -131,3 +131,25 @@ def test_map_grid_names_each_digit_at_its_median() -> None:
     assert axes.shape == (1, 2) and axes[0, 0].get_ylabel() == "row" and axes[0, 1].get_title() == "two"
     texts = {text.get_text(): text.get_position() for text in axes[0, 1].texts}
     assert texts["4"] == pytest.approx(np.median(-points[labels == 4], axis=0))
+
+
+def test_heat_map_has_a_column_for_each_record(ax: Axes) -> None:
+    values = np.array([[1.0, 0.1, 0.0], [0.5, 0.01, 1e-9]])
+    mesh = plotting.heat_map(ax, np.array([0, 200]), values, "unit", "gradient").collections[0]
+    np.testing.assert_allclose(np.asarray(mesh.get_array()), np.maximum(values, 1e-5).T)
+    assert ax.get_xlabel() == "step" and ax.get_ylabel() == "unit"
+
+
+def test_histograms_hold_the_share_of_values_in_each_bin(ax: Axes) -> None:
+    values = np.random.default_rng(0).normal(size=(3, 40, 50))
+    mesh = plotting.histograms(ax, np.array([0, 200, 400]), values, "weight").collections[0]
+    shares = np.asarray(mesh.get_array())
+    counts = np.histogram(values[1], 60, range=(values.min(), values.max()))[0]
+    np.testing.assert_allclose(shares[:, 1], np.maximum(counts / 2_000, 1e-4))
+
+
+def test_depth_profile_holds_the_ratios() -> None:
+    html = plotting.depth_profile({"a & b": 0.5, "c": 1.0}, 20, "two lines").data
+    data = view_data(html)
+    assert data["ratios"] == [0.5, 1.0] and data["names"] == ["a & b", "c"]
+    assert 'max="18"' in html and "a &amp; b" in html and 'width="640"' in html and "://" not in html

@@ -10,6 +10,7 @@ from IPython.display import DisplayHandle, Pretty
 from keras import ops
 
 from innerview.datasets import data_folder, kept_on_disk
+from innerview.monitors import Monitor
 
 History = dict[str, np.ndarray]
 
@@ -96,6 +97,63 @@ def two_hidden_layers(seed: int, dropout: float = 0.5) -> keras.Model:
     )
 
 
+# What each start makes of Keras' VarianceScaling: the variance times the fan, and which fan.
+_STARTS = {"document": (1 / 3, "fan_in"), "glorot": (1.0, "fan_avg"), "he": (2.0, "fan_in")}
+
+
+def feed_forward(
+    seed: int, widths: Sequence[int], activation: str = "tanh", start: str = "document", residual: bool = False
+) -> keras.Model:
+    """Build a classifier of document D (rows D1 to D5): 784 pixels, hidden layers of `widths`, 10 logits.
+
+    Biases are 0. The hidden layers are named ``hidden1`` to ``hiddenN``, the last layer ``output``; it has no
+    softmax, so train it with `softmax_crossentropy`.
+
+    Args:
+        seed: of the weights.
+        widths: units of each hidden layer; the document has 2 of 2048, 4 of 256, 16 of 64 and 10 of 64.
+        activation: of the hidden layers, ``"tanh"`` or ``"relu"`` in the document.
+        start: how weights are drawn, uniformly in any case: ``"document"``, within one over the root of a layer's
+            inputs; ``"glorot"`` or ``"he"``, as proposed by these authors.
+        residual: whether each hidden layer but the first adds its input to its output, so that both paths are open.
+
+    Raises:
+        ValueError: `start` is not one of the three, or a residual network's layers differ in width.
+    """
+    if start not in _STARTS:
+        raise ValueError(f"start must be one of {list(_STARTS)}; received {start!r}")
+    if residual and len(set(widths)) > 1:
+        raise ValueError(f"expected equal widths for a residual network; received {list(widths)}")
+
+    def drawn(draw: int) -> keras.initializers.Initializer:
+        return keras.initializers.VarianceScaling(*_STARTS[start], "uniform", seed=100 * seed + draw)
+
+    network = keras.Sequential([keras.Input((784,))])
+    for i, width in enumerate(widths, start=1):
+        layer = _ResidualDense if residual and i > 1 else keras.layers.Dense
+        network.add(layer(width, activation, name=f"hidden{i}", kernel_initializer=drawn(i)))
+    network.add(keras.layers.Dense(10, name="output", kernel_initializer=drawn(0)))
+    return network
+
+
+class _ResidualDense(keras.layers.Dense):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return inputs + super().call(inputs)
+
+
+class _ResidualEinsumDense(keras.layers.EinsumDense):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return inputs + super().call(inputs)
+
+
+def softmax_crossentropy(y_true: Any, logits: Any) -> Any:
+    """Return the cross-entropy of the softmax of logits, ``-sum(y log softmax(logits))`` over the last axis.
+
+    Document D sums it over the batch; see the note on `loss` in `train_together`.
+    """
+    return ops.categorical_crossentropy(y_true, logits, from_logits=True)
+
+
 def train_together(
     networks: Sequence[keras.Model],
     x: np.ndarray,
@@ -109,6 +167,7 @@ def train_together(
     seed: int | None,
     watch: Mapping[str, tuple[np.ndarray, np.ndarray]],
     regress: tuple[str, np.ndarray, float] | None = None,
+    monitor: Monitor | None = None,
 ) -> History:
     """Train networks of one architecture side by side, as a single Keras model.
 
@@ -135,10 +194,14 @@ def train_together(
         regress: a layer's name, targets of shape ``(n, networks, k)`` and a weight: the networks then also learn to
             predict the targets from this layer, by a linear map, with the sum of absolute errors times the weight
             added to the loss (row A4). The map itself is thrown away.
+        monitor: a `Monitor` of the networks side by side, whose layers have the names of the first network's. What it
+            records has an axis for the networks: after the record's in gradients and weights, after the input's in
+            activations.
 
     Returns:
         ``"step"``, of shape ``(records,)``; ``"NAME loss"`` and ``"NAME accuracy"`` for each name in `watch`, of shape
-        ``(records, networks)``.
+        ``(records, networks)``. And the monitor's history, with ``"step"`` and ``"loss"``, a sum over the networks,
+        renamed to ``"monitor step"`` and ``"monitor loss"``.
 
     Raises:
         ValueError: the networks differ in shape, hold layers other than Dense and Dropout, or lack the layer to
@@ -157,10 +220,11 @@ def train_together(
         "layers": [
             [layer.rate, layer.seed]
             if isinstance(layer, keras.layers.Dropout)
-            else [layer.units, layer.activation.__name__]
+            else [type(layer).__name__, layer.units, layer.activation.__name__]
             for layer in networks[0].layers
         ],
         "code": [inspect.getsource(code) for code in (train_together, _fit, _order, _stack, loss)],
+        "monitor": None if monitor is None else [monitor.layers, monitor.every, monitor.limit],
         # Keras numbers the names of layers and optimizers as they come, so names are left out.
         "optimizer": [type(optimizer).__name__, {**optimizer.get_config(), "name": None}],
         "versions": [keras.__version__, keras.backend.backend()],
@@ -173,12 +237,16 @@ def train_together(
     def trained() -> dict[str, np.ndarray]:
         recorder = _Watch(stacked, watch, loss, record_every, told)
         tap = None if regress is None else (names.index(regress[0]), *regress[1:])
-        _fit(stacked, x, y, _order(len(x), steps, batch_size, seed), loss, optimizer, recorder, tap)
-        return {**{f"weight {i}": weight for i, weight in enumerate(stacked.get_weights())}, **recorder.history}
+        _fit(stacked, x, y, _order(len(x), steps, batch_size, seed), loss, optimizer, recorder, tap, monitor)
+        seen = {} if monitor is None else monitor.history
+        seen = {f"monitor {name}" if name in ("step", "loss") else name: values for name, values in seen.items()}
+        return {f"weight {i}": w for i, w in enumerate(stacked.get_weights())} | recorder.history | seen
 
     arrays = [x, y, *(part for pair in watch.values() for part in pair), *stacked.get_weights()]
-    arrays += [] if regress is None else [regress[1]]
-    found, how = kept_on_disk(data_folder() / "trained", settings, arrays, trained)
+    arrays += [] if monitor is None else [monitor.x, monitor.y]
+    found, how = kept_on_disk(
+        data_folder() / "trained", settings, arrays if regress is None else [*arrays, regress[1]], trained
+    )
     weights = [found.pop(f"weight {i}") for i in range(len(stacked.weights))]
     told.update(Pretty(f"{len(networks)} networks, {steps:,} steps: {how}."))
     for i, network in enumerate(networks):
@@ -204,9 +272,15 @@ def _fit(
     optimizer: keras.optimizers.Optimizer,
     recorder: "_Watch",
     tap: tuple[int, np.ndarray, float] | None,
+    monitor: Monitor | None,
 ) -> None:
     def summed_over_networks(y_true: Any, y_pred: Any) -> Any:
         return ops.sum(loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred), axis=1)
+
+    callbacks: list[keras.callbacks.Callback] = [recorder]
+    if monitor is not None:
+        monitor.attach(stacked, summed_over_networks)
+        callbacks.append(monitor)
 
     # The data's place is inside the model, as a frozen table; what is fed in is which rows to look up, in which order.
     row = keras.Input((), dtype="int32")
@@ -231,7 +305,7 @@ def _fit(
     # random numbers so slowly there that networks with dropout are better off without it.
     drops = any(isinstance(layer, keras.layers.Dropout) and layer.rate for layer in stacked.layers)
     model.compile(optimizer, losses, jit_compile=not drops, steps_per_execution=recorder.every)
-    model.fit(rows, targets, batch_size=order.shape[1], shuffle=False, verbose=0, callbacks=[recorder])
+    model.fit(rows, targets, batch_size=order.shape[1], shuffle=False, verbose=0, callbacks=callbacks)
 
 
 def _stack(networks: Sequence[keras.Model]) -> keras.Model:
@@ -255,8 +329,9 @@ def _stack(networks: Sequence[keras.Model]) -> keras.Model:
             continue
         # All networks read the same input, so the first layer is one wide matrix product.
         equation = "bi,nio->bno" if i == 0 else "bni,nio->bno"
-        shape = (len(networks), layer.units)
-        stacked.add(keras.layers.EinsumDense(equation, shape, layer.activation, "no" if layer.use_bias else None))
+        kind = _ResidualEinsumDense if isinstance(layer, _ResidualDense) else keras.layers.EinsumDense
+        bias = "no" if layer.use_bias else None
+        stacked.add(kind(equation, (len(networks), layer.units), layer.activation, bias, name=layer.name))
     stacked.set_weights([np.stack(same) for same in zip(*(network.get_weights() for network in networks), strict=True)])
     return stacked
 

@@ -227,6 +227,55 @@ def turntable(panels: Mapping[str, np.ndarray], labels: np.ndarray, description:
     return _view("turntable", {name: f"{name}. {description}" for name in panels}, "Turn", 360, data, key=key)
 
 
+def heat_map(ax: Axes, x: np.ndarray, values: np.ndarray, ylabel: str, label: str) -> Axes:
+    """Draw positive `values`, of shape ``(len(x), rows)``, as colours on a logarithmic scale (document D, row D3).
+
+    `x` is the step of each record. Colours span five powers of ten below the largest value; smaller ones and zeros
+    have the colour of the least.
+    """
+    peak = values.max()
+    norm = plt.matplotlib.colors.LogNorm(peak * 1e-5, peak)
+    rows = np.arange(values.shape[1])
+    mesh = ax.pcolormesh(x, rows, np.maximum(values, peak * 1e-5).T, norm=norm, cmap="viridis", rasterized=True)
+    ax.set(xlabel="step", ylabel=ylabel)
+    ax.figure.colorbar(mesh, ax=ax, label=label)
+    return ax
+
+
+def histograms(ax: Axes, x: np.ndarray, values: np.ndarray, ylabel: str) -> Axes:
+    """Draw how the histogram of `values`, of shape ``(len(x), ...)``, changes with the step `x` (document D, row D4).
+
+    Each column is a histogram in 60 bins; the darker, the larger the share of the values, on a logarithmic scale.
+    """
+    flat = values.reshape(len(x), -1)
+    edges = np.linspace(flat.min(), flat.max(), 61)
+    shares = np.array([np.histogram(row, edges)[0] for row in flat]) / flat.shape[1]
+    norm = plt.matplotlib.colors.LogNorm(1e-4, 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    mesh = ax.pcolormesh(x, middles, np.maximum(shares, 1e-4).T, norm=norm, cmap="Blues", rasterized=True)
+    ax.set(xlabel="step", ylabel=ylabel)
+    ax.figure.colorbar(mesh, ax=ax, label="share of values")
+    return ax
+
+
+def depth_profile(ratios: Mapping[str, float], most: int, description: str) -> HTML:
+    """Return a plot of a gradient's size by layer, with a slider for the depth, 16 at first; it loads nothing.
+
+    Args:
+        ratios: for each named line, the gradient's size in a layer as a share of that in the next (document D, D5).
+        most: the largest depth on the slider; the least is 2.
+        description: what there is to see, for readers who do not see it.
+    """
+    dashes = [[], [10, 5], [3, 5], [14, 4, 3, 4]]
+    data = {"names": list(ratios), "ratios": list(ratios.values()), "colours": COLOURS, "dashes": dashes}
+    key = " ".join(
+        f'<span style="color:{colour}" aria-hidden="true">\u25ac</span>&nbsp;{escape(name)}'
+        for colour, name in zip(COLOURS, ratios, strict=False)
+    )
+    panel = {"predicted gradient by layer": description}
+    return _view("profile", panel, "Depth", most - 2, data, [320], key, width=640, first=14)
+
+
 def _view(
     script: str,
     panels: Mapping[str, str],
@@ -236,10 +285,12 @@ def _view(
     heights: Sequence[int] | None = None,
     key: str = "",
     button: str = "",
+    width: int = 320,
+    first: int = 0,
 ) -> HTML:
     """Fill in the frame that the interactive views share: a canvas for each panel, a slider, a line of text."""
     canvases = "".join(
-        f'<div><canvas width="320" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
+        f'<div><canvas width="{width}" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
         f"{escape(name)}</div>"
         for (name, about), height in zip(panels.items(), heights or [320] * len(panels), strict=True)
     )
@@ -247,10 +298,12 @@ def _view(
     return HTML(
         Template(views.joinpath("view.html").read_text(encoding="utf-8")).substitute(
             panels=canvases,
-            width=130 if len(panels) <= 4 else 190,
+            width=width,
+            least=130 if len(panels) <= 4 else 190,
             key=key,
             button=button,
             label=label,
+            first=first,
             last=last,
             data=json.dumps(data).replace("</", "<\\/"),
             script=views.joinpath(f"{script}.js").read_text(encoding="utf-8"),
