@@ -32,6 +32,14 @@ def test_the_verdict_is_counted(holds: dict[str, list[int]], verdict: str) -> No
     assert claim(holds=holds).verdict == verdict
 
 
+def test_on_the_small_set_nothing_is_at_paper_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "SCALE", "paper")
+    facts: dict[str, Any] = {"measured": {"n": [1.0]}, "holds": {"it is": [True]}, "random": False}
+    assert claims.Claim("X1", "a", "b", **facts).scale == "paper"
+    monkeypatch.setenv("INNERVIEW_MNIST", "small")
+    assert claims.Claim("X1", "a", "b", **facts).scale == "class"
+
+
 def test_json_holds_median_and_range() -> None:
     facts = json.loads(json.dumps(claim(holds={"a": np.array([True, False, True, True, True])}).as_dict()))
     assert facts["measured"] == {"accuracy": {"median": 0.3, "min": 0.1, "max": 0.9}}

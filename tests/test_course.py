@@ -133,6 +133,26 @@ def test_a_build_at_paper_scale_keeps_its_results_for_later_reports(
     assert re.search(r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured on", rows, flags=re.S)
     assert json.loads(kept.read_text()) == [first, second]  # a build at class scale leaves them alone
 
+    # A claim that is worded anew no longer stands beside its kept result: that is said, not shown as nothing.
+    write(book, "claim", sized.replace("all is well", "all is fine"))
+    status, output = build(book)
+    assert status != 0 and "holds X1 'all is well', which book/claim does not make" in output
+
+
+def test_a_page_depends_on_what_its_modules_read(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    import course
+
+    drawing, other = (
+        TOP + "```{code-cell} ipython3\n" + code + "\n```\n"
+        for code in ("from innerview import plotting", "from innerview import claims")
+    )
+    before = [course.with_dependencies(book, text) for text in (drawing, other)]
+    with (book / "src/innerview/views/film.js").open("a") as view:
+        view.write("// changed\n")
+    after = [course.with_dependencies(book, text) for text in (drawing, other)]
+    assert before[0] != after[0] and before[1] == after[1]
+
 
 @pytest.mark.parametrize(
     ("code", "message"),

@@ -106,6 +106,13 @@ def test_several_steps_at_once_are_recorded_when_they_are_done(data: tuple[np.nd
     assert monitor.history["step"].tolist() == [0, 6, 12, 18]
 
 
+def test_a_second_fit_goes_on_counting(data: tuple[np.ndarray, np.ndarray]) -> None:
+    model, monitor = network(), watch(data, every=4)
+    train(model, data, monitor, epochs=1)  # six steps each time
+    train(model, data, monitor, epochs=1)
+    assert monitor.history["step"].tolist() == [0, 4, 8, 12]
+
+
 class Interrupt(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if batch == 4:

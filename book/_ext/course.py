@@ -37,7 +37,7 @@ CELL_SECONDS = 24 * 3_600 if claims.SCALE == "paper" else 1_200
 HEARTBEAT_SECONDS = 15
 # Results at the documents' own sizes, which take longer than a build may; committed.
 PAPER_RESULTS = "book/paper-results.json"
-PAPER_VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "umap-learn")
+VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "umap-learn")
 SMALL_SET_NOTE = """
 :::{warning}
 This page ran on the **small set**: the 5,000 digits that come with the course, because the full MNIST could not be
@@ -293,9 +293,7 @@ def origin() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores",
-        "versions": {
-            d.name: d.version for d in sorted(distributions(), key=lambda d: d.name) if d.name in PAPER_VERSIONS
-        },
+        "versions": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name) if d.name in VERSIONS},
     }
 
 

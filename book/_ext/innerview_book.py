@@ -35,6 +35,14 @@ class ClaimsTable(SphinxDirective):
         path = Path(self.env.app.srcdir) / course.PAPER_RESULTS
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         self.env.note_dependency(str(path))
+        built = {(claim["id"], claim["claim"]) for claim in claims}
+        pages = {claim["page"] for claim in claims}
+        for claim in kept:
+            if claim["page"] in pages and (claim["id"], claim["claim"]) not in built:
+                raise self.error(
+                    f"{course.PAPER_RESULTS} holds {claim['id']} {claim['claim']!r}, which {claim['page']} does not "
+                    "make: run `make book SCALE=paper`"
+                )
         lines = ["| Claim | Published | Measured: median (range) | Runs, scale | Verdict |", "|---|---|---|---|---|"]
         for claim in claims:
             lines.append(self.row(claim, f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"))

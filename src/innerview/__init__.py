@@ -1,7 +1,8 @@
 """Inner View: what the hidden layers of a neural network know.
 
-Data flows one way: datasets, models, then activations and inversion, then plotting, then a chapter and its claims.
-Import the module you need, as in ``from innerview import datasets``: nothing heavy is loaded before you ask for it.
+Data flows one way: datasets, activations, monitors, models, inversion and embedding, plotting, then a chapter
+and its claims. Import the module you need, as in ``from innerview import datasets``: nothing heavy is loaded before
+you ask for it.
 """
 
 import logging

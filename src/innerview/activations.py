@@ -9,6 +9,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 
+def with_outputs(model: keras.Model, layers: Sequence[str]) -> keras.Model:
+    """Return a model of the same inputs that returns the outputs of named layers, by name. It shares the weights.
+
+    Raises:
+        ValueError: the model has no layer of one of these names.
+    """
+    known = [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    for name in layers:
+        if name not in known:
+            raise ValueError(f"expected layers among {known}; received {name!r}")
+    return keras.Model(model.inputs, {name: model.get_layer(name).output for name in layers})
+
+
 def activations(
     model: keras.Model, x: np.ndarray, layers: Sequence[str] | None = None, batch_size: int = 5_000
 ) -> dict[str, np.ndarray]:
@@ -23,13 +36,9 @@ def activations(
     Raises:
         ValueError: the model has no layer of one of these names.
     """
-    known = [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    names = known if layers is None else list(layers)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"expected layers among {known}; received {name!r}")
-    outputs = {name: model.get_layer(name).output for name in names}
-    return keras.Model(model.inputs, outputs).predict(x, batch_size=batch_size, verbose=0)
+    if layers is None:
+        layers = [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return with_outputs(model, layers).predict(x, batch_size=batch_size, verbose=0)
 
 
 def probe_accuracy(x: np.ndarray, y: np.ndarray, x_new: np.ndarray, y_new: np.ndarray) -> float:

@@ -15,6 +15,10 @@ MIME = "application/vnd.innerview.claim+json"
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
 
 
+def _scale() -> str:
+    return "class" if os.environ.get("INNERVIEW_MNIST") == "small" else SCALE
+
+
 @dataclass(frozen=True)
 class Claim:
     """A published claim beside what was measured, shown as a box at the end of a cell.
@@ -29,7 +33,8 @@ class Claim:
         published: the document's own figure, or a word where it has none.
         measured: named measurements, each one value a run.
         holds: the claim's statements, each with one truth value a run.
-        scale: ``"paper"`` at the document's own size, ``"class"`` at a smaller one.
+        scale: ``"paper"`` at the document's own size, ``"class"`` at a smaller one. The default is the build's, and
+            ``"class"`` if the small set stands in for MNIST.
         random: false if nothing in the experiment is random; then one run is enough.
         digits: decimal places shown.
 
@@ -42,7 +47,7 @@ class Claim:
     published: str
     measured: Mapping[str, Sequence[float] | np.ndarray]
     holds: Mapping[str, Sequence[bool] | np.ndarray]
-    scale: Literal["class", "paper"]
+    scale: str = field(default_factory=_scale)
     random: bool = True
     digits: int = 3
     runs: int = field(init=False)

@@ -89,9 +89,10 @@ def _kept_map(folder: Path, method: Method, x: np.ndarray, x_new: np.ndarray | N
     facts = [method, version(_PACKAGE[method]), seed, x_new is None]
 
     def made() -> dict[str, np.ndarray]:
-        # Filters are set here because they do not reach a worker process from its parent.
+        # Filters are set here because they do not reach a worker process from its parent. What UMAP says is expected.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            for said in ("using precomputed metric", "Transforming new data with precomputed metric"):
+                warnings.filterwarnings("ignore", said)
             placed, placed_new = (_umap if method == "UMAP" else _tsne)(x, new, seed)
         return {"points": np.asarray(placed, "float32"), "new": np.asarray(placed_new, "float32")}
 

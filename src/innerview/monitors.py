@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from innerview.activations import with_outputs
 from innerview.datasets import written_whole
 
 
@@ -78,15 +79,13 @@ class Monitor(keras.callbacks.Callback):
 
         Call it before, to watch a part of the trained model that shares its weights.
         """
-        known = [layer.name for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
-        for name in (name for names in self.layers.values() for name in names):
-            if name not in known:
-                raise ValueError(f"expected layers among {known}; received {name!r}")
+        watched = [name for names in self.layers.values() for name in names]
+        if watched:
+            with_outputs(network, watched)  # says so if a layer is missing
         self._network, self._keep = network, _Keep()
         self._probe = keras.Model(network.inputs, network.outputs)
         self._probe.compile(self._keep, loss, jit_compile=True)
-        watched = {name: network.get_layer(name).output for name in self.layers["activations"]}
-        self._outputs = keras.Model(network.inputs, watched) if watched else None
+        self._outputs = with_outputs(network, self.layers["activations"]) if self.layers["activations"] else None
 
     def record(self, step: int) -> None:
         """Measure once, and keep it as the record of `step`."""
@@ -125,10 +124,11 @@ class Monitor(keras.callbacks.Callback):
                 np.savez(temporary, allow_pickle=False, **self.history)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Record the network as it is before the first step."""
+        """Record the network as it is before the first step; a second `fit` goes on from where the first ended."""
         if self._network is None:
             self.attach(self.model, self.model.loss)
-        self.record(0)
+        if self._steps >= self._next:
+            self.record(self._steps)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Record, if it is time to."""

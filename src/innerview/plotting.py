@@ -21,11 +21,27 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DIGIT_COLOURS = [part["color"] for part in plt.style.library["petroff10"]["axes.prop_cycle"]]
 
 
-def curves(ax: Axes, x: np.ndarray, runs: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> Axes:
-    """Draw the median over runs as a line and their range as a band, for each named array ``(len(x), runs)``."""
+def curves(
+    ax: Axes,
+    x: np.ndarray | Mapping[str, np.ndarray],
+    runs: Mapping[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    each: bool = False,
+) -> Axes:
+    """Draw the median over runs as a line and their range as a band, for each named array ``(points, runs)``.
+
+    `x`, of shape ``(points,)`` or ``(points, runs)``, is one array for all or has the names of `runs`. With `each`,
+    there is a line for each run instead.
+    """
     for colour, (name, values) in zip(COLOURS, runs.items(), strict=False):
-        ax.plot(x, np.median(values, axis=1), color=colour, label=name)
-        ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+        along = x[name] if isinstance(x, Mapping) else x
+        if each:
+            lines = ax.plot(along, values, color=colour, linewidth=1)
+            lines[0].set_label(name)
+            continue
+        ax.plot(along, np.median(values, axis=1), color=colour, label=name)
+        ax.fill_between(along, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.25, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(frameon=False)
     return ax
@@ -224,7 +240,7 @@ def turntable(panels: Mapping[str, np.ndarray], labels: np.ndarray, description:
         f'<span style="color:{colour}" aria-hidden="true">\u25cf</span>&nbsp;{number}'
         for colour, number in zip(COLOURS, numbers, strict=False)
     )
-    return _view("turntable", {name: f"{name}. {description}" for name in panels}, "Turn", 360, data, key=key)
+    return _view("turntable", {name: f"{name}. {description}" for name in panels}, "Turn", 360, data, key=key, first=30)
 
 
 def heat_map(ax: Axes, x: np.ndarray, values: np.ndarray, ylabel: str, label: str) -> Axes:
