@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 
 from innerview import datasets
 
@@ -215,3 +216,17 @@ def test_writing_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.write_text("ne")
         raise KeyboardInterrupt
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_photographs_are_cut_to_squares_and_averaged() -> None:
+    small, large = datasets.load_photographs(10), datasets.load_photographs(300)
+    assert list(small) == list(large) == list(datasets.PHOTOGRAPHS)
+    for name, image in large.items():
+        assert image.shape == (300, 300, 3) and image.dtype == np.float32
+        assert 0 <= image.min() < 0.2 and 0.7 < image.max() <= 1 and image.std() > 0.05
+        assert small[name].mean() == pytest.approx(image.mean(), abs=0.01)
+    # astronaut is 512 pixels square: half the side is the mean of two by two pixels, rounded twice to bytes.
+    halved = skimage.data.astronaut().reshape(256, 2, 256, 2, 3).mean(axis=(1, 3)) / 255
+    np.testing.assert_allclose(datasets.load_photographs(256)["astronaut"], halved, atol=1.01 / 255)
+    with pytest.raises(ValueError, match="side must be from 1 to 300 pixels; received 301"):
+        datasets.load_photographs(301)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from innerview import inversion
+from innerview import inversion, models
 
 
 def squared(target: Any, output: Any) -> Any:
@@ -163,6 +164,7 @@ def test_dropout_is_off_during_the_descent() -> None:
         ({"steps": 0}, "steps must be a positive multiple"),
         ({"steps": 10, "record_every": 3}, "received 10 and 3"),
         ({"start": np.zeros((2, 4), "float32")}, r"start must have shape \(2, 3\); received \(2, 4\)"),
+        ({"original": np.zeros((2, 4), "float32")}, r"original must have shape \(2, 3\); received \(2, 4\)"),
         ({"target": np.zeros((1, 3), "float32")}, r"target must have shape \(2, 3\); received \(1, 3\)"),
     ],
 )
@@ -176,3 +178,111 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
     }
     with pytest.raises(ValueError, match=message):
         inversion.match(linear(np.eye(3, dtype="float32")), **{**arguments, **change})
+
+
+def test_distances_of_inputs_and_outputs_are_recorded(rng: np.random.Generator) -> None:
+    matrix = rng.normal(size=(4, 6)).astype("float32")
+    original, start = rng.normal(size=(2, 3, 4)).astype("float32")
+    descent = inversion.match(
+        linear(matrix),
+        original @ matrix,
+        start,
+        distance=inversion.l1(0.35),
+        optimizer=inversion.falling(0.01, 20),
+        steps=20,
+        record_every=10,
+        original=original,
+    )
+    assert descent.m_i.shape == descent.m_g.shape == descent.distances.shape == (3, 3)
+    for row, images in ((0, start), (-1, descent.images)):
+        error = images - original
+        np.testing.assert_allclose(descent.m_i[row], np.linalg.norm(error, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(descent.m_g[row], np.linalg.norm(error @ matrix, axis=1), rtol=1e-4)
+        np.testing.assert_allclose(descent.distances[row], 0.35 * np.abs(error @ matrix).sum(axis=1), rtol=1e-4)
+
+
+def test_square_layers_are_inverted_to_their_closed_form(rng: np.random.Generator) -> None:
+    # The document's own case in small, with biases, against the inverse layer by layer.
+    encoder = models.dense_encoders([4, 11], 4, [4, 4], dtype="float64")  # condition numbers of about 7
+    original = rng.uniform(size=(3, 2, 4))
+    target = encoder.predict(original, verbose=0)
+    exact = target
+    weights = encoder.get_weights()
+    for kernel, bias in ((weights[2], weights[3]), (weights[0], weights[1])):
+        exact = np.einsum("bno,noi->bni", exact - bias, np.linalg.inv(kernel))
+    np.testing.assert_allclose(exact, original, atol=1e-9)
+
+    steps = 3_000
+    found = inversion.match(
+        encoder,
+        target,
+        np.zeros_like(original),
+        distance=lambda target, output: ops.sum(ops.square(target - output), axis=-1),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(0.05, steps, 1e-5)),
+        steps=steps,
+        original=original,
+    )
+    np.testing.assert_allclose(found.images, exact, atol=1e-3)
+
+
+def test_a_falling_rate_ends_where_it_should() -> None:
+    # The gradient of |x| is 1 while x is positive: x moves by the sum of the rates.
+    encoder = linear(np.eye(1, dtype="float32"))
+    found = inversion.match(
+        encoder,
+        np.zeros((1, 1), "float32"),
+        np.full((1, 1), 100, "float32"),
+        distance=inversion.l1(1.0),
+        optimizer=inversion.falling(0.5, 10, end=0.1),
+        steps=10,
+    )
+    assert found.images[0, 0] == pytest.approx(100 - sum(0.5 - 0.04 * i for i in range(10)), rel=1e-6)
+
+
+def test_the_start_is_noise_of_the_documents_kind() -> None:
+    noise = inversion.noise([0, 7], (100, 200))
+    assert noise.shape == (2, 100, 200) and noise.dtype == np.float32
+    assert noise.mean() == pytest.approx(0.7, abs=0.001) and noise.std() == pytest.approx(0.05, rel=0.02)
+    np.testing.assert_array_equal(inversion.noise([7], (100, 200))[0], noise[1])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_descent_in_pieces_is_the_descent_and_goes_on_where_it_was_cut_off(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, momentum: float
+) -> None:
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
+    matrix, (original, start) = rng.normal(size=(5, 5)), rng.normal(size=(2, 3, 5))
+
+    def run() -> inversion.Descent:
+        rate = keras.optimizers.schedules.PolynomialDecay(0.01, 60, 1e-4)
+        return inversion.match(
+            linear(matrix),
+            original @ matrix,
+            start,
+            distance=inversion.l1(0.35),
+            optimizer=keras.optimizers.SGD(rate, momentum=momentum),
+            steps=60,
+            record_every=10,
+            original=original,
+        )
+
+    whole = run()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(inversion, "_PIECE", 20)
+    kept = inversion.kept_on_disk
+
+    def cut_off(*arguments: Any) -> Any:
+        if len(list(tmp_path.glob("descents/*.npz"))) == 2:
+            raise KeyboardInterrupt
+        return kept(*arguments)
+
+    monkeypatch.setattr(inversion, "kept_on_disk", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    monkeypatch.setattr(inversion, "kept_on_disk", kept)
+    first = sorted(tmp_path.glob("descents/*.npz"))
+    times = [path.stat().st_mtime_ns for path in first]
+    pieces = run()
+    assert [path.stat().st_mtime_ns for path in first] == times and len(list(tmp_path.glob("descents/*.npz"))) == 3
+    for name in ("images", "steps", "distances", "m_g", "m_i"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-12)

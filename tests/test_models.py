@@ -322,3 +322,22 @@ def test_a_monitor_watches_each_network_side_by_side(data: tuple[np.ndarray, np.
     assert len(list(own_folder.glob("trained/*.npz"))) == 4
     again = train([small_network(seed) for seed in range(3)], data, monitor=monitor)
     np.testing.assert_array_equal(again[f"{first} kernel gradient"], history[f"{first} kernel gradient"])
+
+
+def test_dense_encoders_are_document_bs_layers_side_by_side() -> None:
+    both, alone = models.dense_encoders([3, 5], 40, [60, 20]), models.dense_encoders([5], 40, [60, 20])
+    x = np.random.default_rng(0).normal(size=(7, 2, 40)).astype("float32")
+    for together, solo, shape, inputs in zip(
+        both.get_weights(), alone.get_weights(), [(40, 60), (60,), (60, 20), (20,)], [40, 40, 60, 60], strict=True
+    ):
+        np.testing.assert_array_equal(together[1], solo[0])
+        assert together.shape == (2, *shape) and np.abs(together).max() < 1 / np.sqrt(inputs)
+    assert both.get_weights()[0].var() == pytest.approx(1 / (3 * 40), rel=0.05)
+    expected = x[:, 1]
+    for kernel, bias in zip(both.get_weights()[0::2], both.get_weights()[1::2], strict=True):
+        expected = expected @ kernel[1] + bias[1]
+    np.testing.assert_allclose(both.predict(x, verbose=0)[:, 1], expected, atol=1e-5)
+    rectified = models.dense_encoders([3, 5], 40, [60, 20], "relu")(x).numpy()
+    assert (rectified >= 0).all() and (rectified == 0).any()
+    with pytest.raises(ValueError, match=r"at least one seed and one layer; received \[\] and \[3\]"):
+        models.dense_encoders([], 4, [3])

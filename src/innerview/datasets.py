@@ -1,4 +1,4 @@
-"""MNIST: where it comes from, its checksums, and what stands in when nothing can be fetched."""
+"""MNIST: where it comes from, its checksums, what stands in when nothing can be fetched; and results kept on disk."""
 
 import gzip
 import hashlib
@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import skimage.data
 from filelock import FileLock
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_image
 
 # SHA-256 of the four original files. Whatever the source, these bytes are what we check, keep and read.
 MNIST_FILES = {
@@ -65,7 +68,7 @@ class Mnist:
 
 
 def data_folder() -> Path:
-    """Return the folder that keeps verified data and trained networks.
+    """Return the folder that keeps verified data, trained networks and maps.
 
     It is ``$INNERVIEW_DATA`` if that is set, else ``~/.cache/innerview``.
     """
@@ -109,6 +112,35 @@ def load_mnist(validation: int = 5_000) -> Mnist:
             print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
             return mnist
     raise RuntimeError("no source of MNIST serves: " + "; ".join(refused))
+
+
+# Photographs inside the wheels of scikit-image and scikit-learn, all free to use; what they show, and who made them.
+PHOTOGRAPHS = {
+    "chelsea": "a cat, by Stefan van der Walt, CC0",
+    "coffee": "a cup of espresso, by Rachel Michetti, CC0",
+    "astronaut": "Eileen Collins, by NASA, public domain",
+    "rocket": "a rocket on its pad, by SpaceX, CC0",
+    "china": "a temple, by danielbuechele, CC BY 2.0",
+    "flower": "a dahlia, by vultilion, CC BY 2.0",
+}
+
+
+def load_photographs(side: int) -> dict[str, np.ndarray]:
+    """Return six photographs by name, in colour, float32 of shape ``(side, side, 3)`` with values in [0, 1].
+
+    Each is cut to the square in its middle and made smaller by averaging (document B).
+
+    Raises:
+        ValueError: `side` is not from 1 to 300 pixels, the height of the smallest.
+    """
+    if not 1 <= side <= 300:
+        raise ValueError(f"side must be from 1 to 300 pixels; received {side}")
+    found = {}
+    for name in PHOTOGRAPHS:
+        image = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(skimage.data, name)()
+        squared = ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BOX)
+        found[name] = np.asarray(squared, "float32") / 255
+    return found
 
 
 # A source returns images (n, 784) and labels (n,), uint8, and how many of them are for training.

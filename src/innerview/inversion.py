@@ -1,12 +1,16 @@
 """Inputs found by training: the image is the one trainable weight, in front of a frozen network."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+from IPython.display import DisplayHandle, Pretty
 from keras import ops
+
+from innerview.datasets import data_folder, kept_on_disk
 
 Distance = Callable[[Any, Any], Any]
 
@@ -15,14 +19,36 @@ Distance = Callable[[Any, Any], Any]
 class Descent:
     """What a descent found and how it went.
 
-    ``images`` has the shape and dtype of the start. ``steps`` holds the step numbers at which the distance was
+    ``images`` has the shape and dtype of the start. ``steps`` holds the step numbers at which the other three were
     recorded, from 0, the start, on; ``distances`` has shape ``(records, n)``, or ``(records, n, ...)`` if there are
-    several for each image.
+    several for each image. ``m_g`` and ``m_i``, of the same shape, are document B's: the Euclidean distances of the
+    images' outputs from the target, and of the images from those that gave it. They are empty without `original`.
     """
 
     images: np.ndarray
     steps: np.ndarray
     distances: np.ndarray
+    m_g: np.ndarray
+    m_i: np.ndarray
+
+
+def noise(seeds: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Return document B's start a_0, drawn from N(0.7, 1/20) by each seed: float32 of shape ``(seeds, *shape)``."""
+    draws = [np.random.default_rng([seed, 1]).normal(0.7, 0.05, shape) for seed in seeds]
+    return np.array(draws, "float32")
+
+
+def l1(scale: float, axes: int = 1) -> Distance:
+    """Return document B's distance: the sum of absolute differences over the last `axes` axes, times `scale`.
+
+    The document scales by 0.35 for dense layers (rows B6 to B12) and by 0.15 for ResNet (rows B1 to B4).
+    """
+    return lambda target, output: scale * ops.sum(ops.abs(target - output), axis=tuple(range(-axes, 0)))
+
+
+def falling(rate: float, steps: int, end: float = 1e-4) -> keras.optimizers.Optimizer:
+    """Return plain gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps."""
+    return keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(rate, steps, end))
 
 
 def match(
@@ -36,12 +62,16 @@ def match(
     regularizer: keras.regularizers.Regularizer | None = None,
     constraint: keras.constraints.Constraint | None = None,
     record_every: int | None = None,
+    original: np.ndarray | None = None,
 ) -> Descent:
-    """Find inputs whose outputs match a target (document E, rows E1, E4 and E5).
+    """Find inputs whose outputs match a target (document E, rows E1, E4 and E5; document B, rows B1 to B17).
 
     This is ordinary Keras training. The inputs are the one trainable weight of a layer in front of the encoder, which
     is frozen and runs in inference mode. The loss is the distance to the target, summed over the batch, so that many
     targets go side by side and do not mix.
+
+    A descent of many steps goes in pieces of about 5,000, which are kept on disk: one that was cut off goes on from
+    its last piece.
 
     Args:
         encoder: maps inputs ``(n, ...)`` to outputs ``(n, ...)``; it is not changed.
@@ -54,9 +84,12 @@ def match(
         constraint: applied to the inputs after each step.
         record_every: steps between two records of the distance; `steps` must be a multiple of it. The default
             records the start and the end.
+        original: the inputs that gave the target, of the shape of `start`, to record how near the images come to
+            them. They play no part in the descent.
 
     Raises:
-        ValueError: target or start do not fit the encoder or each other, or `steps` does not fit `record_every`.
+        ValueError: target, start or original do not fit the encoder or each other, or `steps` does not fit
+            `record_every`.
     """
     record_every = steps if record_every is None else record_every
     if steps < 1 or record_every < 1 or steps % record_every:
@@ -64,6 +97,7 @@ def match(
     for name, array, expected in (
         ("start", start, encoder.input_shape[1:]),
         ("target", target, encoder.output_shape[1:]),
+        ("original", start if original is None else original, encoder.input_shape[1:]),
     ):
         if array.shape[1:] != expected or len(array) != len(start):
             raise ValueError(f"{name} must have shape {(len(start), *expected)}; received {array.shape}")
@@ -76,12 +110,60 @@ def match(
         model = keras.Model(tick, image(tick))
         loss = _Matching(target, distance)
         model.compile(optimizer, loss, jit_compile=True, steps_per_execution=record_every)
-        recorder = _Recorder(image, loss, record_every)
-        ticks = np.zeros((steps, 1), "float32")
-        model.fit(ticks, ticks, batch_size=1, shuffle=False, verbose=0, callbacks=[recorder])
+        recorder = _Recorder(image, loss, original, record_every)
+        recorder.record(0)
+        piece = record_every * -(-_PIECE // record_every)
+        if steps > piece:
+            added = [part and [type(part).__name__, part.get_config()] for part in (constraint, regularizer)]
+            facts = [added, type(optimizer).__name__, {**optimizer.get_config(), "name": None}, steps, record_every]
+            facts += [inspect.getsource(distance), keras.__version__, keras.backend.backend()]
+            # Encoder and distance are known by their source and weights, and by what they make of the start.
+            arrays = [
+                start,
+                target,
+                *encoder.get_weights(),
+                ops.convert_to_numpy(image(None)),
+                recorder.history["distances"],
+            ]
+            arrays += [] if original is None else [original]
+            _descend_in_pieces(model, image, recorder, steps, piece, facts, arrays)
+        else:
+            _descend(model, recorder, steps)
     finally:
         encoder.trainable = was_trainable
-    return Descent(ops.convert_to_numpy(image.images), np.array(recorder.steps), np.array(recorder.distances))
+    return Descent(ops.convert_to_numpy(image.images), **recorder.history)
+
+
+# So many steps take minutes where a descent takes hours.
+_PIECE = 5_000
+
+
+def _descend(model: keras.Model, recorder: "_Recorder", steps: int) -> None:
+    ticks = np.zeros((steps, 1), "float32")
+    model.fit(ticks, ticks, batch_size=1, shuffle=False, verbose=0, callbacks=[recorder])
+
+
+def _descend_in_pieces(
+    model: keras.Model, image: "_Image", recorder: "_Recorder", steps: int, piece: int, facts: Any, arrays: Any
+) -> None:
+    model.optimizer.build([image.images])
+    state = [image.images, *model.optimizer.variables]
+    told = DisplayHandle()
+    told.display(Pretty(f"Descent of {steps:,} steps."))
+    for begin in range(0, steps, piece):
+        count = min(piece, steps - begin)
+
+        def taken(count: int = count) -> dict[str, np.ndarray]:
+            recorder.clear()
+            _descend(model, recorder, count)
+            return recorder.history | {f"state {i}": np.array(variable) for i, variable in enumerate(state)}
+
+        before = recorder.history
+        found, how = kept_on_disk(data_folder() / "descents", [facts, begin], arrays, taken)
+        for i, variable in enumerate(state):
+            variable.assign(found[f"state {i}"])
+        recorder.begin, recorder.records = begin + count, {k: [*before[k], *found[k]] for k in before}
+        told.update(Pretty(f"Descent: {begin + count:,} of {steps:,} steps; the last piece was {how}."))
 
 
 class _Image(keras.layers.Layer):
@@ -115,21 +197,31 @@ class _Matching(keras.losses.Loss):
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Writes down each image's distance, at the start and after each execution of `every` steps."""
+    """Writes down how far each image is, after each execution of `every` steps."""
 
-    def __init__(self, image: _Image, loss: _Matching, every: int):
+    def __init__(self, image: _Image, loss: _Matching, original: np.ndarray | None, every: int):
         super().__init__()
-        self.image, self.loss, self.every = image, loss, every
-        self.steps: list[int] = []
-        self.distances: list[np.ndarray] = []
+        self.image, self.loss, self.original, self.every = image, loss, original, every
+        self.begin = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.records: dict[str, list[Any]] = {"steps": [], "distances": [], "m_g": [], "m_i": []}
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        return {name: np.array(values) for name, values in self.records.items()}
 
     def record(self, step: int) -> None:
         output = self.image(None)
-        self.steps.append(step)
-        self.distances.append(ops.convert_to_numpy(self.loss.distance(self.loss.target, output)))
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.record(0)
+        distances = ops.convert_to_numpy(self.loss.distance(self.loss.target, output))
+        self.records["steps"].append(self.begin + step)
+        self.records["distances"].append(distances)
+        if self.original is not None:
+            far = {"m_g": self.loss.target - output, "m_i": self.original - self.image.images}
+            for name, error in far.items():
+                error = ops.reshape(error, (*distances.shape, -1))
+                self.records[name].append(ops.convert_to_numpy(ops.sqrt(ops.sum(ops.square(error), axis=-1))))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.record(batch + 1)

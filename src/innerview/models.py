@@ -146,6 +146,43 @@ class _ResidualEinsumDense(keras.layers.EinsumDense):
         return inputs + super().call(inputs)
 
 
+def dense_encoders(
+    seeds: Sequence[int], inputs: int, widths: Sequence[int], activation: str = "linear", dtype: str = "float32"
+) -> keras.Model:
+    """Build encoders of document B (rows B6 to B12) side by side: dense layers of `widths`, one network for each seed.
+
+    Inputs have shape ``(n, networks, inputs)``, outputs ``(n, networks, widths[-1])``. The layers are named ``layer1``
+    to ``layerN``; their kernels have shape ``(networks, inputs of the layer, units)``. Kernels and biases are drawn
+    uniformly within one over the root of a layer's inputs, as the document's library does; a network does not depend
+    on those beside it.
+
+    Args:
+        seeds: one for each network.
+        inputs: values of an input; an image of 29 x 29 pixels in colour has 2,523, the document's number.
+        widths: units of each layer.
+        activation: of all layers, the last one included: ``"linear"`` or ``"relu"`` in the document.
+        dtype: ``"float32"``, or ``"float64"`` for row B10.
+
+    Raises:
+        ValueError: there are no seeds or no layers.
+    """
+    if not len(seeds) or not len(widths):
+        raise ValueError(f"expected at least one seed and one layer; received {list(seeds)} and {list(widths)}")
+    encoder = keras.Sequential([keras.Input((len(seeds), inputs), dtype=dtype)])
+    weights: list[np.ndarray] = []
+    for i, units in enumerate(widths, start=1):
+        bound = 1 / np.sqrt(inputs)
+        draws = [np.random.default_rng([seed, i]) for seed in seeds]
+        weights += [
+            np.stack([rng.uniform(-bound, bound, shape) for rng in draws]) for shape in ((inputs, units), units)
+        ]
+        shape = (len(seeds), units)
+        encoder.add(keras.layers.EinsumDense("bni,nio->bno", shape, activation, "no", dtype=dtype, name=f"layer{i}"))
+        inputs = units
+    encoder.set_weights(weights)
+    return encoder
+
+
 def softmax_crossentropy(y_true: Any, logits: Any) -> Any:
     """Return the cross-entropy of the softmax of logits, ``-sum(y log softmax(logits))`` over the last axis.
 

@@ -58,10 +58,11 @@ def shaded_lines(ax: Axes, x: np.ndarray, lines: np.ndarray, shade: np.ndarray, 
 
 
 def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: float = 0.95) -> np.ndarray:
-    """Draw square images in a grid, one named row for each array ``(n, pixels)``; return the Axes, ``(rows, n)``.
+    """Draw square images in a grid, one named row for each array of images; return the Axes, ``(rows, n)``.
 
-    A row with negative values is drawn in blue (negative), white (0) and red (positive), else in white to black.
-    Each image has its own scale, from 0 to its own largest value.
+    Images in colour, ``(n, side, side, 3)``, are cut off at 0 and 1. Of the others, ``(n, pixels)``, a row with
+    negative values is drawn in blue (negative), white (0) and red (positive), else in white to black; each image has
+    its own scale, from 0 to its own largest value.
     """
     height, width = len(rows), len(columns)
     figure, axes = plt.subplots(
@@ -69,12 +70,14 @@ def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: flo
     )
     for row, (name, images) in enumerate(rows.items()):
         signed = np.min(images) < 0
-        side = round(np.sqrt(images.shape[1]))
         for column, image in enumerate(images):
-            peak = np.abs(image).max() or 1.0
-            low, colours = (-peak, "RdBu_r") if signed else (0, "gray_r")
             ax = axes[row, column]
-            ax.imshow(image.reshape(side, side), cmap=colours, vmin=low, vmax=peak)
+            if image.ndim == 3:
+                ax.imshow(np.clip(image, 0, 1))
+            else:
+                peak, side = np.abs(image).max() or 1.0, round(np.sqrt(image.size))
+                low, colours = (-peak, "RdBu_r") if signed else (0, "gray_r")
+                ax.imshow(image.reshape(side, side), cmap=colours, vmin=low, vmax=peak)
             ax.set(xticks=[], yticks=[])
             if row == 0:
                 ax.set_title(columns[column], fontsize=9)
