@@ -27,8 +27,10 @@ test: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Compares speeds in one run, and writes book/benchmarks.json for the report. It checks nothing.
+# Compares speeds in one run, and writes book/benchmarks.json for the report. It needs PyTorch (some 3 GB on Linux),
+# which nothing else does.
 benchmark: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch
 	PYTHONPATH=book/_ext $(BIN)/python tests/benchmark.py
 
 # Opens the chapters as notebooks: right-click a page, "Open With", "Notebook".

@@ -37,7 +37,7 @@ CELL_SECONDS = 24 * 3_600 if claims.SCALE == "paper" else 1_200
 HEARTBEAT_SECONDS = 15
 # Results at the documents' own sizes, which take longer than a build may; committed.
 PAPER_RESULTS = "book/paper-results.json"
-VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "umap-learn")
+VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "torch", "umap-learn")
 SMALL_SET_NOTE = """
 :::{warning}
 This page ran on the **small set**: the 5,000 digits that come with the course, because the full MNIST could not be
