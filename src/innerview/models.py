@@ -146,6 +146,23 @@ class _ResidualEinsumDense(keras.layers.EinsumDense):
         return inputs + super().call(inputs)
 
 
+class _SideBySide(keras.layers.Layer):
+    """A dense layer for each network, in one product."""
+
+    def __init__(self, networks: int, inputs: int, units: int, activation: str, **more: Any):
+        super().__init__(**more)
+        self.kernel = self.add_weight((networks, inputs, units), name="kernel")
+        self.bias = self.add_weight((networks, units), name="bias")
+        self.activation = keras.activations.get(activation)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.kernel.shape[0] == 1:  # XLA multiplies two matrices several times faster than two stacks of one
+            outputs = ops.matmul(inputs[:, 0], self.kernel[0])[:, None]
+        else:
+            outputs = ops.einsum("bni,nio->bno", inputs, self.kernel)
+        return self.activation(outputs + self.bias)
+
+
 def dense_encoders(
     seeds: Sequence[int], inputs: int, widths: Sequence[int], activation: str = "linear", dtype: str = "float32"
 ) -> keras.Model:
@@ -176,8 +193,7 @@ def dense_encoders(
         weights += [
             np.stack([rng.uniform(-bound, bound, shape) for rng in draws]) for shape in ((inputs, units), units)
         ]
-        shape = (len(seeds), units)
-        encoder.add(keras.layers.EinsumDense("bni,nio->bno", shape, activation, "no", dtype=dtype, name=f"layer{i}"))
+        encoder.add(_SideBySide(len(seeds), inputs, units, activation, dtype=dtype, name=f"layer{i}"))
         inputs = units
     encoder.set_weights(weights)
     return encoder

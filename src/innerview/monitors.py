@@ -95,18 +95,18 @@ class Monitor(keras.callbacks.Callback):
         loss = self._probe.train_on_batch(self.x, self.y)
         for variable, value in state:
             variable.assign(value)
-        gradients = {variable.path: np.array(kept) for variable, kept in self._keep.kept}
+        gradients = {variable.path: kept for variable, kept in self._keep.kept}  # read below, if they are watched
         found: dict[str, np.ndarray] = {"step": np.array(step), "loss": np.array(loss)}
         for what, names in self.layers.items():
             for name in names:
                 own = self._network.get_layer(name).trainable_variables
                 if what == "norm":
-                    squares = sum(float((gradients[variable.path].astype("float64") ** 2).sum()) for variable in own)
+                    squares = sum(float((np.array(gradients[v.path], "float64") ** 2).sum()) for v in own)
                     found[f"{name} gradient norm"] = np.sqrt(squares)
                 elif what == "gradient":
-                    found |= {f"{name} {variable.name} gradient": gradients[variable.path] for variable in own}
+                    found |= {f"{name} {v.name} gradient": np.array(gradients[v.path]) for v in own}
                 elif what == "weights":
-                    found |= {f"{name} {variable.name}": np.array(variable) for variable in own}
+                    found |= {f"{name} {v.name}": np.array(v) for v in own}
         if self._outputs is not None:
             outputs = self._outputs.predict_on_batch(self.x)
             found |= {f"{name} activations": np.array(output) for name, output in outputs.items()}
