@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from innerview.activations import with_outputs
 from innerview.datasets import written_whole
@@ -83,16 +84,19 @@ class Monitor(keras.callbacks.Callback):
         if watched:
             with_outputs(network, watched)  # says so if a layer is missing
         self._network, self._keep = network, _Keep()
-        self._probe = keras.Model(network.inputs, network.outputs)
+        # All is found in one compiled call, which leaves it in variables: a call for each would cost as much again.
+        self._note = _Note([network.get_layer(name).output for name in self.layers["activations"]], len(self.x))
+        outputs = [self._note([output, *self._note.watched]) for output in network.outputs]
+        self._probe = keras.Model(network.inputs, outputs)
         self._probe.compile(self._keep, loss, jit_compile=True)
-        self._outputs = with_outputs(network, self.layers["activations"]) if self.layers["activations"] else None
+        self._batch = ops.convert_to_tensor(self.x), ops.convert_to_tensor(self.y)
 
     def record(self, step: int) -> None:
         """Measure once, and keep it as the record of `step`."""
         assert self._network is not None
         # In training mode a network may change its state: moving means, seeds of dropout. That is put back.
         state = [(variable, np.array(variable)) for variable in self._network.non_trainable_variables]
-        loss = self._probe.train_on_batch(self.x, self.y)
+        loss = self._probe.train_on_batch(*self._batch)
         for variable, value in state:
             variable.assign(value)
         gradients = {variable.path: kept for variable, kept in self._keep.kept}  # read below, if they are watched
@@ -107,9 +111,8 @@ class Monitor(keras.callbacks.Callback):
                     found |= {f"{name} {v.name} gradient": np.array(gradients[v.path]) for v in own}
                 elif what == "weights":
                     found |= {f"{name} {v.name}": np.array(v) for v in own}
-        if self._outputs is not None:
-            outputs = self._outputs.predict_on_batch(self.x)
-            found |= {f"{name} activations": np.array(output) for name, output in outputs.items()}
+        for name, seen in zip(self.layers["activations"], self._note.seen, strict=True):
+            found[f"{name} activations"] = np.array(seen)
         self._records.append(found)
         if len(self._records) >= self.limit:
             self._records, self.every = self._records[::2], 2 * self.every
@@ -149,6 +152,20 @@ class Monitor(keras.callbacks.Callback):
 
     def __exit__(self, *error: object) -> None:
         self.save()
+
+
+class _Note(keras.layers.Layer):
+    """Passes its first input on, and keeps the others in variables."""
+
+    def __init__(self, watched: list[Any], size: int):
+        super().__init__()
+        self.watched = watched
+        self.seen = [self.add_weight((size, *w.shape[1:]), dtype=w.dtype, trainable=False) for w in watched]
+
+    def call(self, inputs: list[Any]) -> Any:
+        for variable, value in zip(self.seen, inputs[1:], strict=True):
+            variable.assign(value)
+        return inputs[0]
 
 
 class _Keep(keras.optimizers.Optimizer):
