@@ -129,9 +129,7 @@ def inversions() -> dict[str, list[Row]]:
 
     def ours(count: int) -> np.ndarray:
         optimizer = inversion.falling(0.1, steps)
-        return inversion.match(
-            encoder, target, start, distance=inversion.l1(0.35), optimizer=optimizer, steps=count, record_every=10
-        ).images
+        return inversion.recover(encoder, original, start, optimizer=optimizer, steps=count, record_every=10).images
 
     layers = [torch.nn.Linear(n if i == 0 else width, width) for i in range(4)]
     weights = iter(encoder.get_weights())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import course
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -139,10 +140,7 @@ def test_a_build_at_paper_scale_keeps_its_results_for_later_reports(
     assert status != 0 and "holds X1 'all is well', which book/claim does not make" in output
 
 
-def test_a_page_depends_on_what_its_modules_read(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
-    import course
-
+def test_a_page_depends_on_what_its_modules_read(book: Path) -> None:
     drawing, other = (
         TOP + "```{code-cell} ipython3\n" + code + "\n```\n"
         for code in ("from innerview import plotting", "from innerview import claims")

@@ -183,16 +183,7 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
 def test_distances_of_inputs_and_outputs_are_recorded(rng: np.random.Generator) -> None:
     matrix = rng.normal(size=(4, 6)).astype("float32")
     original, start = rng.normal(size=(2, 3, 4)).astype("float32")
-    descent = inversion.match(
-        linear(matrix),
-        original @ matrix,
-        start,
-        distance=inversion.l1(0.35),
-        optimizer=inversion.falling(0.01, 20),
-        steps=20,
-        record_every=10,
-        original=original,
-    )
+    descent = inversion.recover(linear(matrix), original, start, steps=20, record_every=10)
     assert descent.m_i.shape == descent.m_g.shape == descent.distances.shape == (3, 3)
     for row, images in ((0, start), (-1, descent.images)):
         error = images - original
@@ -213,14 +204,13 @@ def test_square_layers_are_inverted_to_their_closed_form(rng: np.random.Generato
     np.testing.assert_allclose(exact, original, atol=1e-9)
 
     steps = 3_000
-    found = inversion.match(
+    found = inversion.recover(
         encoder,
-        target,
+        original,
         np.zeros_like(original),
         distance=lambda target, output: ops.sum(ops.square(target - output), axis=-1),
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(0.05, steps, 1e-5)),
         steps=steps,
-        original=original,
     )
     np.testing.assert_allclose(found.images, exact, atol=1e-3)
 
@@ -232,7 +222,7 @@ def test_a_falling_rate_ends_where_it_should() -> None:
         encoder,
         np.zeros((1, 1), "float32"),
         np.full((1, 1), 100, "float32"),
-        distance=inversion.l1(1.0),
+        distance=lambda target, output: ops.sum(ops.abs(target - output), axis=-1),
         optimizer=inversion.falling(0.5, 10, end=0.1),
         steps=10,
     )
@@ -255,16 +245,8 @@ def test_a_descent_in_pieces_is_the_descent_and_goes_on_where_it_was_cut_off(
 
     def run() -> inversion.Descent:
         rate = keras.optimizers.schedules.PolynomialDecay(0.01, 60, 1e-4)
-        return inversion.match(
-            linear(matrix),
-            original @ matrix,
-            start,
-            distance=inversion.l1(0.35),
-            optimizer=keras.optimizers.SGD(rate, momentum=momentum),
-            steps=60,
-            record_every=10,
-            original=original,
-        )
+        optimizer = keras.optimizers.SGD(rate, momentum=momentum)
+        return inversion.recover(linear(matrix), original, start, optimizer=optimizer, steps=60, record_every=10)
 
     whole = run()
     assert not list(tmp_path.iterdir())

@@ -34,6 +34,23 @@ def test_curves_draw_the_median_and_the_range(ax: Axes) -> None:
     assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "loss"
 
 
+def test_curves_draw_each_run_against_its_own_x(ax: Axes) -> None:
+    runs = {"a": np.array([[1, 2, 3], [4, 5, 6]]), "b": np.array([[7, 8], [9, 10], [11, 12]])}
+    x = {"a": np.array([1, 2]), "b": np.array([[1, 2], [3, 4], [5, 6]])}
+    plotting.curves(ax, x, runs, "step", "loss", each=True)
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in ax.lines]
+    assert len(drawn) == 5 and not ax.collections
+    assert drawn[1] == [[1, 2], [2, 5]] and drawn[4] == [[2, 8], [4, 10], [6, 12]]
+    legend = ax.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["a", "b"]
+
+
+def test_images_in_colour_are_cut_off_at_0_and_1() -> None:
+    images = np.random.default_rng(0).normal(size=(2, 4, 4, 3))
+    axes = plotting.image_grid({"row": images}, ["a", "b"])
+    np.testing.assert_array_equal(axes[0, 1].images[0].get_array(), np.clip(images[1], 0, 1))
+
+
 def test_shaded_lines_draw_each_column(ax: Axes) -> None:
     lines = np.array([[1.0, 2.0], [3.0, 4.0]])
     plotting.shaded_lines(ax, np.array([1, 2]), lines, np.array([0.1, 10.0]), "shade")

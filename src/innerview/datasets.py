@@ -68,7 +68,7 @@ class Mnist:
 
 
 def data_folder() -> Path:
-    """Return the folder that keeps verified data, trained networks and maps.
+    """Return the folder that keeps verified data, trained networks, maps and long descents.
 
     It is ``$INNERVIEW_DATA`` if that is set, else ``~/.cache/innerview``.
     """

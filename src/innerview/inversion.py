@@ -38,14 +38,6 @@ def noise(seeds: Sequence[int], shape: Sequence[int]) -> np.ndarray:
     return np.array(draws, "float32")
 
 
-def l1(scale: float, axes: int = 1) -> Distance:
-    """Return document B's distance: the sum of absolute differences over the last `axes` axes, times `scale`.
-
-    The document scales by 0.35 for dense layers (rows B6 to B12) and by 0.15 for ResNet (rows B1 to B4).
-    """
-    return lambda target, output: scale * ops.sum(ops.abs(target - output), axis=tuple(range(-axes, 0)))
-
-
 def falling(rate: float, steps: int, end: float = 1e-4) -> keras.optimizers.Optimizer:
     """Return plain gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps."""
     return keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(rate, steps, end))
@@ -116,15 +108,11 @@ def match(
         if steps > piece:
             added = [part and [type(part).__name__, part.get_config()] for part in (constraint, regularizer)]
             facts = [added, type(optimizer).__name__, {**optimizer.get_config(), "name": None}, steps, record_every]
-            facts += [inspect.getsource(distance), keras.__version__, keras.backend.backend()]
-            # Encoder and distance are known by their source and weights, and by what they make of the start.
-            arrays = [
-                start,
-                target,
-                *encoder.get_weights(),
-                ops.convert_to_numpy(image(None)),
-                recorder.history["distances"],
-            ]
+            facts += [inspect.getsource(code) for code in (_Image, _Matching, _Recorder, _descend, distance)]
+            facts += [keras.__version__, keras.backend.backend()]
+            # The encoder is known by its weights and, with the distance, by what it makes of the start.
+            output = ops.convert_to_numpy(image(None))
+            arrays = [start, target, *encoder.get_weights(), output, recorder.history["distances"]]
             arrays += [] if original is None else [original]
             _descend_in_pieces(model, image, recorder, steps, piece, facts, arrays)
         else:
@@ -132,6 +120,51 @@ def match(
     finally:
         encoder.trainable = was_trainable
     return Descent(ops.convert_to_numpy(image.images), **recorder.history)
+
+
+def recover(
+    encoder: keras.Model,
+    original: np.ndarray,
+    start: np.ndarray,
+    *,
+    steps: int,
+    distance: Distance | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    constraint: keras.constraints.Constraint | None = None,
+    record_every: int | None = None,
+) -> Descent:
+    """Look for inputs by their outputs alone, as document B does with dense layers (rows B6 to B12).
+
+    It is `match` with the outputs of `original` as the target, and the document's settings.
+
+    Args:
+        encoder: maps inputs ``(n, networks, values)`` to outputs ``(n, networks, units)``; see `dense_encoders`.
+        original: the inputs to be found, of shape ``(n, networks, values)``.
+        start: where the inputs start, of the same shape.
+        steps: how many steps to take.
+        distance: the default is the sum of absolute differences, times 0.35.
+        optimizer: the default is `falling`, from a rate of 0.1.
+        constraint: applied to the inputs after each step; the document has none here.
+        record_every: steps between two records; the default records the start and the end.
+
+    Raises:
+        ValueError: the shapes do not fit, or `steps` does not fit `record_every`.
+    """
+    return match(
+        encoder,
+        encoder.predict(original, verbose=0),
+        start,
+        distance=distance or _l1,
+        optimizer=optimizer or falling(0.1, steps),
+        steps=steps,
+        constraint=constraint,
+        record_every=record_every,
+        original=original,
+    )
+
+
+def _l1(target: Any, output: Any) -> Any:
+    return 0.35 * ops.sum(ops.abs(target - output), axis=-1)
 
 
 # So many steps take minutes where a descent takes hours.

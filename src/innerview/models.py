@@ -141,26 +141,23 @@ class _ResidualDense(keras.layers.Dense):
         return inputs + super().call(inputs)
 
 
-class _ResidualEinsumDense(keras.layers.EinsumDense):
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return inputs + super().call(inputs)
-
-
 class _SideBySide(keras.layers.Layer):
-    """A dense layer for each network, in one product."""
+    """A dense layer for each network, in one product; inputs without an axis for the networks are read by all."""
 
-    def __init__(self, networks: int, inputs: int, units: int, activation: str, **more: Any):
+    def __init__(self, networks: int, inputs: int, units: int, activation: Any, residual: bool = False, **more: Any):
         super().__init__(**more)
         self.kernel = self.add_weight((networks, inputs, units), name="kernel")
         self.bias = self.add_weight((networks, units), name="bias")
-        self.activation = keras.activations.get(activation)
+        self.activation, self.residual = keras.activations.get(activation), residual
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        shared = len(inputs.shape) == 2
         if self.kernel.shape[0] == 1:  # XLA multiplies two matrices several times faster than two stacks of one
-            outputs = ops.matmul(inputs[:, 0], self.kernel[0])[:, None]
+            outputs = ops.matmul(inputs if shared else inputs[:, 0], self.kernel[0])[:, None]
         else:
-            outputs = ops.einsum("bni,nio->bno", inputs, self.kernel)
-        return self.activation(outputs + self.bias)
+            outputs = ops.einsum("bi,nio->bno" if shared else "bni,nio->bno", inputs, self.kernel)
+        outputs = self.activation(outputs + self.bias)
+        return inputs + outputs if self.residual else outputs
 
 
 def dense_encoders(
@@ -276,7 +273,7 @@ def train_together(
             else [type(layer).__name__, layer.units, layer.activation.__name__]
             for layer in networks[0].layers
         ],
-        "code": [inspect.getsource(code) for code in (train_together, _fit, _order, _stack, loss)],
+        "code": [inspect.getsource(code) for code in (train_together, _fit, _order, _stack, _SideBySide, loss)],
         "monitor": None if monitor is None else [monitor.layers, monitor.every, monitor.limit],
         # Keras numbers the names of layers and optimizers as they come, so names are left out.
         "optimizer": [type(optimizer).__name__, {**optimizer.get_config(), "name": None}],
@@ -380,11 +377,9 @@ def _stack(networks: Sequence[keras.Model]) -> keras.Model:
             # One draw for all the networks costs a network's share of it only, and leaves each as it would be alone.
             stacked.add(keras.layers.Dropout(layer.rate, (None, 1, None), seed=layer.seed))
             continue
-        # All networks read the same input, so the first layer is one wide matrix product.
-        equation = "bi,nio->bno" if i == 0 else "bni,nio->bno"
-        kind = _ResidualEinsumDense if isinstance(layer, _ResidualDense) else keras.layers.EinsumDense
-        bias = "no" if layer.use_bias else None
-        stacked.add(kind(equation, (len(networks), layer.units), layer.activation, bias, name=layer.name))
+        inputs, units = layer.kernel.shape
+        residual = isinstance(layer, _ResidualDense)
+        stacked.add(_SideBySide(len(networks), inputs, units, layer.activation, residual, name=layer.name))
     stacked.set_weights([np.stack(same) for same in zip(*(network.get_weights() for network in networks), strict=True)])
     return stacked
 

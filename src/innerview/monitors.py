@@ -81,11 +81,10 @@ class Monitor(keras.callbacks.Callback):
         Call it before, to watch a part of the trained model that shares its weights.
         """
         watched = [name for names in self.layers.values() for name in names]
-        if watched:
-            with_outputs(network, watched)  # says so if a layer is missing
+        seen = with_outputs(network, watched).output if watched else {}
         self._network, self._keep = network, _Keep()
         # All is found in one compiled call, which leaves it in variables: a call for each would cost as much again.
-        self._note = _Note([network.get_layer(name).output for name in self.layers["activations"]], len(self.x))
+        self._note = _Note([seen[name] for name in self.layers["activations"]], len(self.x))
         outputs = [self._note([output, *self._note.watched]) for output in network.outputs]
         self._probe = keras.Model(network.inputs, outputs)
         self._probe.compile(self._keep, loss, jit_compile=True)
