@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
 from innerview import models
-from innerview.activations import activations, principal_components, probe_accuracy
+from innerview.activations import activations, encoder, principal_components, probe_accuracy
 
 
 def test_against_the_matrix_products() -> None:
@@ -53,3 +54,12 @@ def test_principal_components_against_a_direct_svd() -> None:
     u, sigma, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     found = principal_components(x, 3)
     np.testing.assert_allclose(np.abs(found), np.abs(u[:, :3] * sigma[:3]), atol=1e-9)
+
+
+def test_an_encoder_ends_with_the_named_layer() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="first"), keras.layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    first = encoder(model, "first")
+    np.testing.assert_allclose(first.predict(x, verbose=0), x @ model.get_weights()[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="received 'second'"):
+        encoder(model, "second")

@@ -69,6 +69,20 @@ def page(book: Path, name: str) -> str:
     return (book / "_build" / "html" / "book" / f"{name}.html").read_text()
 
 
+def test_a_page_says_what_stands_in_and_is_executed_again_with_the_real_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        TOP + "# A page\n\n```{code-cell} ipython3\nfrom innerview import datasets\n\ndatasets.load_resnet50()\n```\n"
+    )
+    monkeypatch.setenv("INNERVIEW_RESNET", "imagenet")
+    real = course.with_dependencies(ROOT, text)
+    monkeypatch.setenv("INNERVIEW_RESNET", "none")
+    other = course.with_dependencies(ROOT, text)
+    assert "without ImageNet weights" in other and "without ImageNet weights" not in real
+    assert "small set" not in other
+    keys = [re.search("innerview: (.*)", page) for page in (real, other)]
+    assert keys[0] is not None and keys[1] is not None and keys[0][1] != keys[1][1]
+
+
 def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     status, output = build(book)
     assert status == 0, output

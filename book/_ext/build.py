@@ -19,8 +19,10 @@ def main(root: Path) -> int:
         return 2
     # Once the data is here, no page asks the network again, and every page sees the same data.
     mnist = datasets.load_mnist()
-    os.environ["INNERVIEW_OFFLINE"] = "1"
     os.environ["INNERVIEW_MNIST"] = "small" if mnist.small else "full"
+    if any("load_resnet50" in path.read_text("utf-8") for path in (root / "book").rglob("*.md")):
+        os.environ["INNERVIEW_RESNET"] = "none" if datasets.load_resnet50() is None else "imagenet"
+    os.environ["INNERVIEW_OFFLINE"] = "1"
 
     try:
         pages = course.read_pages(root)

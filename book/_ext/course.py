@@ -46,6 +46,18 @@ scale.
 The sentences of the text were written for the full set: where one disagrees with a verdict box, trust the box.
 :::
 """
+NO_RESNET_NOTE = """
+:::{warning}
+This page ran **without ImageNet weights**, because they could not be fetched on the machine that built it. A small
+residual network stands in, trained on digits here. The sentences of the text were written for ResNet50: where one
+disagrees with a verdict box, trust the box.
+:::
+"""
+# What a page may load, the variable that says what serves, its value if something stands in, and the note for then.
+STAND_INS = (
+    ("load_mnist", "INNERVIEW_MNIST", "small", SMALL_SET_NOTE),
+    ("load_resnet50", "INNERVIEW_RESNET", "none", NO_RESNET_NOTE),
+)
 
 
 @dataclass
@@ -105,9 +117,9 @@ def read_pages(root: Path) -> list[Page]:
 def with_dependencies(root: Path, text: str) -> str:
     """Return a page's text with a digest of its dependencies in its kernel's metadata.
 
-    The note on the small set goes below the title of a page that loads MNIST when the small set is all there is.
+    A note goes below the title of a page for whose data something else stands in.
     """
-    small = os.environ.get("INNERVIEW_MNIST") == "small"
+    notes = [note for load, name, value, note in STAND_INS if load in text and os.environ.get(name) == value]
     used = sorted(_modules_used(root, text))
     digest = hashlib.sha256()
     for path in used:
@@ -121,11 +133,11 @@ def with_dependencies(root: Path, text: str) -> str:
         os.environ.get("INNERVIEW_SCALE", "class"),
         sys.version_info[:2],
     ]
-    facts.append("load_mnist" in text and small)
+    facts.append(notes)
     digest.update(json.dumps(facts).encode())
     text = re.sub(r"^kernelspec:\n", f"kernelspec:\n  innerview: {digest.hexdigest()}\n", text, count=1, flags=re.M)
-    if small and "load_mnist" in text:
-        text = re.sub(r"^# .*\n", lambda title: title[0] + SMALL_SET_NOTE, text, count=1, flags=re.M)
+    if notes:
+        text = re.sub(r"^# .*\n", lambda title: title[0] + "".join(notes), text, count=1, flags=re.M)
     return text
 
 

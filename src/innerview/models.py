@@ -9,7 +9,7 @@ import numpy as np
 from IPython.display import DisplayHandle, Pretty
 from keras import ops
 
-from innerview.datasets import data_folder, kept_on_disk
+from innerview.datasets import data_folder, kept_on_disk, load_mnist
 from innerview.monitors import Monitor
 
 History = dict[str, np.ndarray]
@@ -153,7 +153,7 @@ class _SideBySide(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         shared = len(inputs.shape) == 2
         if self.kernel.shape[0] == 1:  # XLA multiplies two matrices several times faster than two stacks of one
-            outputs = ops.matmul(inputs if shared else inputs[:, 0], self.kernel[0])[:, None]
+            outputs = ops.matmul(inputs[:, 0], self.kernel[0])[:, None]
         else:
             outputs = ops.einsum("bi,nio->bno" if shared else "bni,nio->bno", inputs, self.kernel)
         outputs = self.activation(outputs + self.bias)
@@ -194,6 +194,94 @@ def dense_encoders(
         inputs = units
     encoder.set_weights(weights)
     return encoder
+
+
+def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_000) -> keras.Model:
+    """Build an untrained residual network of document B (rows B2, B3 and B17), with Keras' names of layers.
+
+    Inputs are images in [0, 1] of shape ``(n, side, side, 3)``; `imagenet_resnet50` wants them too. The network itself
+    makes of them what Keras' ImageNet weights expect: values to 255, blue first, the mean colour taken away. Outputs
+    are probabilities. Kernels are drawn from He's normal distribution by their outputs, as in the document's library;
+    biases are 0, and batch normalisation passes on what it gets until it is trained.
+
+    Args:
+        depth: 50 or 152, as Keras has them; 18, or 10 for a small one, with basic blocks.
+        side: of the images, in pixels.
+        seed: of the kernels.
+        width: channels of the first stage, for depth 18 and 10.
+        classes: of the output.
+
+    Raises:
+        ValueError: `depth` is not one of these.
+    """
+    of_keras = {50: keras.applications.ResNet50, 152: keras.applications.ResNet152}
+    basic = {10: 1, 18: 2}
+    images = keras.Input((side, side, 3))
+    prepared = keras.layers.Rescaling(255.0)(images)
+    prepared = keras.layers.Lambda(keras.applications.resnet.preprocess_input, name="preprocess")(prepared)
+    if depth in of_keras:
+        network = of_keras[depth](weights=None, input_tensor=prepared, classes=classes)
+    elif depth in basic:
+        network = keras.Model(images, _basic_blocks(prepared, basic[depth], width, classes))
+    else:
+        raise ValueError(f"depth must be one of {[*basic, *of_keras]}; received {depth}")
+    for i, layer in enumerate(network.layers):
+        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
+            *size, inputs, units = layer.kernel.shape
+            deviation = np.sqrt(2 / (np.prod(size, initial=1) * units))
+            layer.kernel.assign(np.random.default_rng([seed, i]).normal(0, deviation, layer.kernel.shape))
+    return network
+
+
+def imagenet_resnet50(side: int, weights: Mapping[str, np.ndarray]) -> keras.Model:
+    """Build ResNet50 for images in [0, 1] of `side` pixels, with weights from `datasets.load_resnet50` (row B1)."""
+    network = resnet(50, side, 0)
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights([weights[f"{layer.name}/{weight.name}"] for weight in layer.weights])
+    return network
+
+
+def digits_resnet(side: int) -> keras.Model:
+    """Build a small residual network for images of `side` pixels, trained on digits: what stands in for ImageNet's.
+
+    It has 10 layers and 16 channels in the first stage, and learns digits of 32 x 32 pixels for 600 steps.
+    """
+    small, large, mnist = resnet(10, 32, 0, 16, 10), resnet(10, side, 0, 16, 10), load_mnist()
+    keras.utils.set_random_seed(0)
+    images = np.pad(mnist.x_train.reshape(-1, 28, 28, 1), [(0, 0), (2, 2), (2, 2), (0, 0)]).repeat(3, axis=-1)[:19_200]
+    small.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy")
+    small.fit(images, mnist.y_train[:19_200], batch_size=32, verbose=0)
+    large.set_weights(small.get_weights())
+    return large
+
+
+def stages(network: keras.Model) -> dict[str, str]:
+    """Return the layers that document B calls Conv1 to Conv5, by these names: the first, and the last of each stage."""
+    found = {"Conv1": "conv1_conv"}
+    for layer in network.layers:
+        if layer.name.endswith("_out"):
+            found[f"Conv{layer.name[4]}"] = layer.name
+    return found
+
+
+def _basic_blocks(x: Any, blocks: int, width: int, classes: int) -> Any:
+    def convolved(x: Any, units: int, size: int, stride: int, name: str) -> Any:
+        x = keras.layers.Conv2D(units, size, stride, "same", use_bias=False, name=f"{name}_conv")(x)
+        return keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    x = keras.layers.ReLU(name="conv1_relu")(convolved(x, width, 7, 2, "conv1"))
+    x = keras.layers.MaxPooling2D(3, 2, "same", name="pool1_pool")(x)
+    for stage in range(4):
+        for block in range(1, blocks + 1):
+            name, units = f"conv{stage + 2}_block{block}", width * 2**stage
+            stride = 2 if stage and block == 1 else 1
+            inner = keras.layers.ReLU(name=f"{name}_1_relu")(convolved(x, units, 3, stride, f"{name}_1"))
+            inner = convolved(inner, units, 3, 1, f"{name}_2")
+            straight = convolved(x, units, 1, stride, f"{name}_0") if stride > 1 else x
+            x = keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([straight, inner]))
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.layers.Dense(classes, "softmax", name="predictions")(x)
 
 
 def softmax_crossentropy(y_true: Any, logits: Any) -> Any:
@@ -245,8 +333,8 @@ def train_together(
             predict the targets from this layer, by a linear map, with the sum of absolute errors times the weight
             added to the loss (row A4). The map itself is thrown away.
         monitor: a `Monitor` of the networks side by side, whose layers have the names of the first network's. What it
-            records has an axis for the networks: after the record's in gradients and weights, after the input's in
-            activations.
+            records has an axis for the networks, if there are several: after the record's in gradients and weights,
+            after the input's in activations.
 
     Returns:
         ``"step"``, of shape ``(records,)``; ``"NAME loss"`` and ``"NAME accuracy"`` for each name in `watch`, of shape
@@ -300,7 +388,7 @@ def train_together(
     weights = [found.pop(f"weight {i}") for i in range(len(stacked.weights))]
     told.update(Pretty(f"{len(networks)} networks, {steps:,} steps: {how}."))
     for i, network in enumerate(networks):
-        network.set_weights([weight[i] for weight in weights])
+        network.set_weights(weights if len(networks) == 1 else [weight[i] for weight in weights])
     return found
 
 
@@ -342,7 +430,7 @@ def _fit(
             head, bias = keras.initializers.TruncatedNormal(stddev=0.1, seed=0), keras.initializers.Constant(0.1)
             features = keras.layers.EinsumDense(
                 "bni,nio->bno", tap[1].shape[1:], bias_axes="no", kernel_initializer=head, bias_initializer=bias
-            )(value)
+            )(keras.layers.Reshape((tap[1].shape[1], -1))(value))
     rows = order.reshape(-1)
     outputs, losses, targets = [value], [summed_over_networks], [np.eye(value.shape[-1], dtype="float32")[y[rows]]]
     if tap is not None:
@@ -372,14 +460,22 @@ def _stack(networks: Sequence[keras.Model]) -> keras.Model:
         if shapes != expected:
             raise ValueError(f"expected networks of one shape, {expected}; received {shapes}")
     stacked = keras.Sequential([keras.Input(first.input_shape[1:])])
+    alone = len(networks) == 1  # its layers stay as they are: XLA trains large matrices twice as fast as stacks of one
     for i, layer in enumerate(first.layers):
         if isinstance(layer, keras.layers.Dropout):
             # One draw for all the networks costs a network's share of it only, and leaves each as it would be alone.
-            stacked.add(keras.layers.Dropout(layer.rate, (None, 1, None), seed=layer.seed))
-            continue
-        inputs, units = layer.kernel.shape
-        residual = isinstance(layer, _ResidualDense)
-        stacked.add(_SideBySide(len(networks), inputs, units, layer.activation, residual, name=layer.name))
+            shape = None if alone else (None, 1, None)
+            stacked.add(keras.layers.Dropout(layer.rate, shape, seed=layer.seed))
+        elif alone:
+            stacked.add(type(layer)(layer.units, layer.activation, name=layer.name))
+        else:
+            inputs, units = layer.kernel.shape
+            residual = isinstance(layer, _ResidualDense)
+            stacked.add(_SideBySide(len(networks), inputs, units, layer.activation, residual, name=layer.name))
+    if alone:
+        stacked.add(keras.layers.Reshape((1, first.output_shape[-1])))
+        stacked.set_weights(first.get_weights())
+        return stacked
     stacked.set_weights([np.stack(same) for same in zip(*(network.get_weights() for network in networks), strict=True)])
     return stacked
 
