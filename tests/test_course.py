@@ -83,6 +83,11 @@ def test_a_page_says_what_stands_in_and_is_executed_again_with_the_real_thing(mo
     assert keys[0] is not None and keys[1] is not None and keys[0][1] != keys[1][1]
 
 
+def test_imports_in_parentheses_are_seen() -> None:
+    cell = "```{code-cell} ipython3\n%pip --version\nfrom innerview import (\n    claims,\n    plotting,\n)\n```\n"
+    assert {path.stem for path in course._modules_used(ROOT, TOP + cell)} == {"__init__", "claims", "plotting"}
+
+
 def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     status, output = build(book)
     assert status == 0, output

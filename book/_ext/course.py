@@ -145,8 +145,8 @@ def _modules_used(root: Path, text: str) -> set[Path]:
     """Return the modules of innerview that a page's code imports, with those that they import in turn."""
     package = root / "src" / "innerview"
     code = "\n".join(re.findall(r"^```+\{code-cell\}.*\n((?:.*\n)*?)^```+$", text, flags=re.M))
-    # Options and IPython's magics are no Python; every import stands on a line of its own.
-    imports = "\n".join(re.findall(r"^(?:from|import) .*$", code, flags=re.M))
+    # Options and IPython's magics are no Python; imports stand on lines of their own, or in parentheses.
+    imports = "\n".join(re.findall(r"^(?:from|import) [^(\n]*(?:\([^)]*\))?", code, flags=re.M))
     found: set[Path] = set()
     waiting = _imported(imports, package)
     while waiting:
