@@ -226,10 +226,12 @@ def test_a_broken_copy_of_resnet50_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    assert datasets.load_resnet50() is None
+    assert capsys.readouterr().out == "No weights of ResNet50: no copy on disk, and no network is asked\n"
     kept = datasets.data_folder() / "imagenet" / "resnet50.npz"
     kept.parent.mkdir(parents=True)
     np.savez(kept, allow_pickle=False, **resnet50)
-    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
     again = datasets.load_resnet50()
     assert again is not None and all(np.array_equal(again[name], resnet50[name]) for name in resnet50)
     content = bytearray(kept.read_bytes())

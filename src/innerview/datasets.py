@@ -165,6 +165,10 @@ def load_resnet50() -> dict[str, np.ndarray] | None:
     for name, read in _RESNET_SOURCES[: 1 if os.environ.get("INNERVIEW_OFFLINE") else None]:
         try:
             weights = read()
+        except FileNotFoundError as absent:
+            if name != _COPY:  # no copy yet is not worth a word
+                refused.append(f"{name}: {absent}")
+            continue
         except Exception as error:  # whatever is wrong with one source, the next one may serve
             refused.append(f"{name}: {error}")
             continue
@@ -174,7 +178,7 @@ def load_resnet50() -> dict[str, np.ndarray] | None:
                 np.savez(temporary, allow_pickle=False, **weights)
         print(f"ResNet50 trained on ImageNet, from {name}")
         return weights
-    print("No weights of ResNet50: " + "; ".join(refused))
+    print("No weights of ResNet50: " + ("; ".join(refused) or "no copy on disk, and no network is asked"))
     return None
 
 
