@@ -212,7 +212,7 @@ def resnet50() -> dict[str, np.ndarray]:
 
 
 def test_resnet50_knows_a_cat_and_an_espresso(resnet50: dict[str, np.ndarray]) -> None:
-    network = models.imagenet_resnet50(224, resnet50)
+    network = models.resnets(224, resnet50)[0]
     assert {f"{layer.name}/{w.name}" for layer in network.layers for w in layer.weights} | {"labels"} == set(resnet50)
     photographs = datasets.load_photographs(224)
     p = network.predict(np.array([photographs["chelsea"], photographs["coffee"]]), verbose=0)

@@ -331,3 +331,24 @@ def test_images_through_convolutions_go_alone_as_in_a_batch_and_again_as_before(
     np.testing.assert_array_equal(again.images, batch.images)
     far = np.linalg.norm((original - batch.images).reshape(3, -1), axis=1)
     np.testing.assert_allclose(batch.m_i[-1], far, rtol=1e-5)
+
+
+def test_correlation_is_numpys_and_blind_to_brightness_and_contrast(rng: np.random.Generator) -> None:
+    x, y = rng.random((2, 4, 9, 9, 1))
+    expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(inversion.correlation(x, y), expected)
+    np.testing.assert_allclose(inversion.correlation(0.1 * y + 0.7, y), 1)
+
+
+def test_sharpness_is_the_share_of_detail_and_noise_has_none(rng: np.random.Generator) -> None:
+    image, noise = rng.random((2, 3, 64, 64, 3))
+    np.testing.assert_allclose(inversion.sharpness(image / 2 + 0.3, image), 0.5)
+    np.testing.assert_allclose(inversion.sharpness(noise, image), 0, atol=0.05)
+
+
+def test_reference_distance_is_that_of_the_disturbed_image(rng: np.random.Generator) -> None:
+    images = rng.random((2, 12, 12, 3), "float32")
+    flat = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Rescaling(3.0)])
+    noise = np.random.default_rng(0).normal(0, 1 / 25, images.shape)
+    expected = 3 * np.linalg.norm(noise.reshape(2, -1), axis=1)
+    np.testing.assert_allclose(inversion.reference_distance(flat, images), expected, rtol=1e-4)

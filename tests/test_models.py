@@ -389,6 +389,6 @@ def test_a_residual_network_of_another_depth_is_refused() -> None:
 
 def test_what_stands_in_for_imagenet_knows_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the digits are in the common folder
-    network, mnist = models.digits_resnet(32), load_mnist()
+    (network, _), mnist = models.resnets(32, None), load_mnist()
     images = np.pad(mnist.x_test[:500].reshape(-1, 28, 28, 1), [(0, 0), (2, 2), (2, 2), (0, 0)]).repeat(3, axis=-1)
     assert (network.predict(images, verbose=0).argmax(axis=1) == mnist.y_test[:500]).mean() > 0.9

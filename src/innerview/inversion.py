@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from IPython.display import DisplayHandle, Pretty
 from keras import ops
+from scipy.ndimage import gaussian_filter
 
 from innerview.datasets import data_folder, kept_on_disk
 
@@ -82,6 +83,34 @@ class Blur(keras.constraints.Constraint):
     def get_config(self) -> dict[str, Any]:
         """Return the settings, without the optimizer."""
         return {"steps": self.steps, "begin": self.begin, "end": self.end}
+
+
+def reference_distance(encoder: keras.Model, original: np.ndarray) -> np.ndarray:
+    """Return document B's m_r, of shape ``(n,)``: how far a little noise, N(0, 1/25), moves each image's output (B3).
+
+    The noise is drawn by seed 0. `original` has shape ``(n, height, width, channels)``.
+    """
+    shaken = original + np.random.default_rng(0).normal(0, 0.04, original.shape)
+    change = encoder.predict(shaken, verbose=0) - encoder.predict(original, verbose=0)
+    return np.linalg.norm(change.reshape(len(original), -1), axis=1)
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the correlation of each image in `x` with the one in `y`, their mean colours taken away (rows B1, B2).
+
+    Both have shape ``(n, height, width, channels)``; the result ``(n,)``, from -1 to 1.
+    """
+    x, y = (images - images.mean(axis=(1, 2), keepdims=True) for images in (x, y))
+    return (x * y).sum(axis=(1, 2, 3)) / np.sqrt((x**2).sum(axis=(1, 2, 3)) * (y**2).sum(axis=(1, 2, 3)))
+
+
+def sharpness(found: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """Return how much of each original's detail is in the image found (row B16): 1 is all, 0 none, as in noise.
+
+    Detail is what a Gaussian blur of 2 pixels takes away. Shapes are as in `correlation`.
+    """
+    ours, its = (images - gaussian_filter(images, (0, 2, 2, 0)) for images in (found, original))
+    return (ours * its).sum(axis=(1, 2, 3)) / (its**2).sum(axis=(1, 2, 3))
 
 
 def match(
@@ -216,6 +245,7 @@ def recover(
     )
 
 
+# One distance for an image, or for each of the networks side by side.
 def _l1(target: Any, output: Any) -> Any:
     axes = -1 if len(target.shape) == 3 else tuple(range(1, len(target.shape)))
     return 0.35 * ops.sum(ops.abs(target - output), axis=axes)

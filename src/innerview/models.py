@@ -199,10 +199,10 @@ def dense_encoders(
 def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_000) -> keras.Model:
     """Build an untrained residual network of document B (rows B2, B3 and B17), with Keras' names of layers.
 
-    Inputs are images in [0, 1] of shape ``(n, side, side, 3)``; `imagenet_resnet50` wants them too. The network itself
-    makes of them what Keras' ImageNet weights expect: values to 255, blue first, the mean colour taken away. Outputs
-    are probabilities. Kernels are drawn from He's normal distribution by their outputs, as in the document's library;
-    biases are 0, and batch normalisation passes on what it gets until it is trained.
+    Inputs are images in [0, 1] of shape ``(n, side, side, 3)``. The network itself makes of them what Keras' ImageNet
+    weights expect: values to 255, blue first, the mean colour taken away. Outputs are probabilities. Kernels are drawn
+    from He's normal distribution by their outputs, as in the document's library; biases are 0, and batch normalisation
+    passes on what it gets until it is trained.
 
     Args:
         depth: 50 or 152, as Keras has them; 18, or 10 for a small one, with basic blocks.
@@ -233,20 +233,24 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
     return network
 
 
-def imagenet_resnet50(side: int, weights: Mapping[str, np.ndarray]) -> keras.Model:
-    """Build ResNet50 for images in [0, 1] of `side` pixels, with weights from `datasets.load_resnet50` (row B1)."""
-    network = resnet(50, side, 0)
-    for layer in network.layers:
+def resnets(side: int, weights: Mapping[str, np.ndarray] | None) -> tuple[keras.Model, keras.Model]:
+    """Return a trained residual network for images in [0, 1] of `side` pixels, and the same untrained (row B2).
+
+    Args:
+        side: of the images, in pixels.
+        weights: from `datasets.load_resnet50`, for ResNet50. If they are None, a small network of 10 layers stands in,
+            trained for some 600 steps on digits of 32 x 32 pixels.
+    """
+    if weights is None:
+        return _digits_resnet(side), resnet(10, side, 0, 16, 10)
+    trained = resnet(50, side, 0)
+    for layer in trained.layers:
         if layer.weights:
             layer.set_weights([weights[f"{layer.name}/{weight.name}"] for weight in layer.weights])
-    return network
+    return trained, resnet(50, side, 0)
 
 
-def digits_resnet(side: int) -> keras.Model:
-    """Build a small residual network for images of `side` pixels, trained on digits: what stands in for ImageNet's.
-
-    It has 10 layers and 16 channels in the first stage, and learns digits of 32 x 32 pixels for 600 steps.
-    """
+def _digits_resnet(side: int) -> keras.Model:
     small, large, mnist = resnet(10, 32, 0, 16, 10), resnet(10, side, 0, 16, 10), load_mnist()
     keras.utils.set_random_seed(0)
     images = np.pad(mnist.x_train.reshape(-1, 28, 28, 1), [(0, 0), (2, 2), (2, 2), (0, 0)]).repeat(3, axis=-1)[:19_200]
