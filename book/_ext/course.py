@@ -292,9 +292,8 @@ def _keep_paper_results(root: Path, found: list[dict[str, Any]], measured_now: s
     path = root / PAPER_RESULTS
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     renewed = measured_now | ({claim["page"] for claim in found} - {claim["page"] for claim in kept})
-    made = {**origin(), "seeds": "0 to runs - 1"}
     results = [claim for claim in kept if claim["page"] not in renewed]
-    results += [{**claim, **made} for claim in found if claim["page"] in renewed]
+    results += [{**claim, **origin()} for claim in found if claim["page"] in renewed]
     write_json(path, sorted(results, key=lambda claim: claim["id"]))
 
 

@@ -58,7 +58,7 @@ class ClaimsTable(SphinxDirective):
         digits = claim["digits"]
         measured = "<br>".join(
             f"{name}: {value['median']:.{digits}f}"
-            + (f" ({value['min']:.{digits}f} to {value['max']:.{digits}f})" if claim["runs"] > 1 else "")
+            + (f" ({value['min']:.{digits}f} to {value['max']:.{digits}f})" if value["min"] < value["max"] else "")
             for name, value in claim["measured"].items()
         )
         verdict = f"{{{_BADGES[claim['verdict']]}}}`{claim['verdict']}`"

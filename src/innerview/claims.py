@@ -37,6 +37,7 @@ class Claim:
         scale: ``"paper"`` at the document's own size, ``"class"`` at a smaller one. The default is the build's, and
             ``"class"`` if something stands in for MNIST or for the ImageNet weights.
         random: false if nothing in the experiment is random; then one run is enough.
+        seeds: what the runs are.
         digits: decimal places shown.
 
     Raises:
@@ -50,6 +51,7 @@ class Claim:
     holds: Mapping[str, Sequence[bool] | np.ndarray]
     scale: str = field(default_factory=_scale)
     random: bool = True
+    seeds: str = "0 to runs - 1"
     digits: int = 3
     runs: int = field(init=False)
 
@@ -91,6 +93,7 @@ class Claim:
             "runs": self.runs,
             "scale": self.scale,
             "verdict": self.verdict,
+            "seeds": self.seeds,
             "digits": self.digits,
         }
 
@@ -110,6 +113,6 @@ class Claim:
 
 
 def _spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
-    """Return the median and range of some runs in words, with `digits` decimal places."""
+    """Return the median and range of some runs in words, with `digits` decimal places; one value if all are equal."""
     median, low, high = (f"{f(values):.{digits}f}" for f in (np.median, np.min, np.max))
-    return median if len(values) == 1 else f"median {median}, range {low} to {high}"
+    return median if np.ptp(values) == 0 else f"median {median}, range {low} to {high}"
