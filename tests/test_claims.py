@@ -46,6 +46,12 @@ def test_json_holds_median_and_range() -> None:
     assert facts["holds"] == {"a": 4} and facts["runs"] == 5 and facts["verdict"] == "reproduced"
 
 
+def test_runs_that_agree_are_shown_as_one_value_and_seeds_are_told() -> None:
+    box = claim(measured={"accuracy": [0.5] * 5}, seeds="0 (network), 0 to 4 (starts)")._repr_mimebundle_()
+    assert "accuracy: 0.500" in box["text/plain"] and "range" not in box["text/plain"]
+    assert box[claims.MIME]["seeds"] == "0 (network), 0 to 4 (starts)" and claim().as_dict()["seeds"] == "0 to runs - 1"
+
+
 def test_the_box_escapes_what_it_shows() -> None:
     box = claim()._repr_mimebundle_()
     assert "a &lt; b" in box["text/html"] and "reproduced" in box["text/html"]

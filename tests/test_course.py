@@ -197,6 +197,13 @@ def test_a_missing_page_fails_the_build(book: Path) -> None:
     assert status != 0 and "_toc.yml names book/claim, but there is no book/claim.md" in output
 
 
+def test_a_cell_that_cannot_be_read_fails_the_build_and_its_page_is_named(book: Path) -> None:
+    head = "---\nmystnb:\n  image:\n    alt: Two groups: one\n---"
+    write(book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n{head}\n1\n```\n")
+    status, output = build(book)
+    assert status != 0 and "The book was not built: book/data.md: Code cell 1" in output and "Traceback" not in output
+
+
 def test_an_undefined_number_fails_the_build(book: Path) -> None:
     write(book, "claim", TOP + CLAIM.replace("{glue:text}`number:.2f`", "{glue:text}`nmber:.2f`"))
     status, output = build(book)

@@ -139,6 +139,22 @@ def test_training_that_breaks_down_stops_and_is_written(data: tuple[np.ndarray, 
         assert np.isfinite(kept["loss"][:3]).all() and np.isnan(kept["loss"][3])
 
 
+def test_a_look_at_several_networks_is_a_look_at_each(data: tuple[np.ndarray, np.ndarray]) -> None:
+    networks = [network(), network(), network()]
+    for i, one in enumerate(networks):
+        one.set_weights([weight + 0.1 * i for weight in one.get_weights()])
+    before = [one.get_weights() for one in networks]
+    together = watch(data).look(networks, networks[0].loss)
+    for i, one in enumerate(networks):
+        alone = watch(data)
+        alone.attach(one, one.loss)
+        alone.record(i)
+        for name, values in alone.history.items():
+            np.testing.assert_allclose(together[name][i], values[0], rtol=1e-5, atol=1e-7)
+        for weight, kept in zip(one.get_weights(), before[i], strict=True):
+            np.testing.assert_array_equal(weight, kept)
+
+
 def test_a_layer_that_is_not_there_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"expected layers among \['hidden', 'output'\]; received 'hiden'"):
         train(network(), data, watch(data, norms=["hiden"]))

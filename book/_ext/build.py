@@ -26,7 +26,7 @@ def main(root: Path) -> int:
 
     try:
         pages = course.read_pages(root)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         print(f"The book was not built: {error}")
         return 1
     course.execute(root, pages, workers=os.cpu_count() or 1)

@@ -26,7 +26,7 @@ import sphinx_external_toc.parsing
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from myst_nb.core.config import NbParserConfig
-from myst_nb.core.read import create_nb_reader, is_myst_markdown_notebook
+from myst_nb.core.read import MystMetadataParsingError, create_nb_reader, is_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
 
@@ -99,6 +99,7 @@ def read_pages(root: Path) -> list[Page]:
 
     Raises:
         FileNotFoundError: the table of contents names a page that is not there.
+        ValueError: a page's cell cannot be read, say because its alt text holds a colon and no quotes.
     """
     pages = []
     for name in toc_names(root):
@@ -110,7 +111,10 @@ def read_pages(root: Path) -> list[Page]:
             text = with_dependencies(root, text)
             reader = create_nb_reader(str(path), MdParserConfig(), NbParserConfig(), text)
             assert reader is not None  # the text was just seen to be a notebook
-            pages.append(Page(path, name, reader.read(text)))
+            try:
+                pages.append(Page(path, name, reader.read(text)))
+            except MystMetadataParsingError as error:
+                raise ValueError(f"{name}.md: {error}") from error
     return pages
 
 
@@ -293,7 +297,8 @@ def _keep_paper_results(root: Path, found: list[dict[str, Any]], measured_now: s
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     renewed = measured_now | ({claim["page"] for claim in found} - {claim["page"] for claim in kept})
     results = [claim for claim in kept if claim["page"] not in renewed]
-    results += [{**claim, **origin()} for claim in found if claim["page"] in renewed]
+    made = origin()
+    results += [{**claim, **made} for claim in found if claim["page"] in renewed]
     write_json(path, sorted(results, key=lambda claim: claim["id"]))
 
 

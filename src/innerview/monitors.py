@@ -119,6 +119,21 @@ class Monitor(keras.callbacks.Callback):
         if not np.isfinite(loss) and self.model is not None:
             self.model.stop_training = True
 
+    def look(self, networks: Sequence[keras.Model], loss: Any) -> dict[str, np.ndarray]:
+        """Record each of some networks of one shape once, untrained or trained, and return the history (rows D1, D5).
+
+        The n-th record is the n-th network's. What is compiled for the first one serves them all.
+        """
+        own = networks[0].get_weights()
+        self.attach(networks[0], loss)
+        try:
+            for i, weights in enumerate([own, *(network.get_weights() for network in networks[1:])]):
+                networks[0].set_weights(weights)
+                self.record(i)
+        finally:
+            networks[0].set_weights(own)
+        return self.history
+
     def save(self) -> None:
         """Write the records so far to `path`, if there is one: all of them or, on an error, nothing."""
         if self.path is not None and self._records:
