@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from innerview import inversion, models
 
@@ -340,15 +340,38 @@ def test_correlation_is_numpys_and_blind_to_brightness_and_contrast(rng: np.rand
     np.testing.assert_allclose(inversion.correlation(0.1 * y + 0.7, y), 1)
 
 
-def test_sharpness_is_the_share_of_detail_and_noise_has_none(rng: np.random.Generator) -> None:
+def test_shares_are_those_of_detail_and_of_the_broad_pattern_and_noise_has_none(rng: np.random.Generator) -> None:
     image, noise = rng.random((2, 3, 64, 64, 3))
-    np.testing.assert_allclose(inversion.sharpness(image / 2 + 0.3, image), 0.5)
-    np.testing.assert_allclose(inversion.sharpness(noise, image), 0, atol=0.05)
+    broad = gaussian_filter(image, (0, 2, 2, 0))
+    both = inversion.shares(image / 2 + 0.3, image)
+    np.testing.assert_allclose(both, 0.5)
+    np.testing.assert_allclose(inversion.shares(noise, image)[0], 0, atol=0.05)
+    detail = image - broad
+    np.testing.assert_allclose(inversion.shares(broad + detail / 4, image)[0], 0.25, atol=0.2)
+    np.testing.assert_array_less(inversion.shares(broad, image)[0], inversion.shares(broad, image)[1])
 
 
-def test_reference_distance_is_that_of_the_disturbed_image(rng: np.random.Generator) -> None:
+def test_copies_through_networks_are_those_through_each_alone(rng: np.random.Generator) -> None:
     images = rng.random((2, 12, 12, 3), "float32")
-    flat = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Rescaling(3.0)])
+    networks = [convolution(0), convolution(1)]
+    layer = [network.layers[-1].name for network in networks]
+    networks[1].layers[-1].name = layer[0]
+    both = inversion.copy_through(networks, layer[0], images, steps=20, blurred=True)
+    assert both.m_i.shape == (21, 4) and both.images.shape == (4, 12, 12, 3)
+    start = inversion.noise(range(4), (12, 12, 3))
+    np.testing.assert_allclose(
+        both.m_i[0], np.linalg.norm((np.tile(images, (2, 1, 1, 1)) - start).reshape(4, -1), axis=1)
+    )
+    alone = copied(images, start[:2], 20)
+    np.testing.assert_allclose(both.images[:2], alone.images, atol=1e-4)
+    far = inversion.output_distance(networks, layer[0], images, both.images[2:])
+    np.testing.assert_allclose(far[2:], both.m_g[-1, 2:], rtol=1e-4)
+
+
+def test_the_output_distance_of_disturbed_images_is_that_of_their_noise(rng: np.random.Generator) -> None:
+    images = rng.random((2, 12, 12, 3), "float32")
+    flat = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Rescaling(3.0, name="times3")])
     noise = np.random.default_rng(0).normal(0, 1 / 25, images.shape)
     expected = 3 * np.linalg.norm(noise.reshape(2, -1), axis=1)
-    np.testing.assert_allclose(inversion.reference_distance(flat, images), expected, rtol=1e-4)
+    shaken = inversion.disturbed(images)
+    np.testing.assert_allclose(inversion.output_distance([flat], "times3", images, shaken), expected, rtol=1e-4)

@@ -11,6 +11,7 @@ from IPython.display import DisplayHandle, Pretty
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
+from innerview.activations import encoder as encoder_of
 from innerview.datasets import data_folder, kept_on_disk
 
 Distance = Callable[[Any, Any], Any]
@@ -85,16 +86,6 @@ class Blur(keras.constraints.Constraint):
         return {"steps": self.steps, "begin": self.begin, "end": self.end}
 
 
-def reference_distance(encoder: keras.Model, original: np.ndarray) -> np.ndarray:
-    """Return document B's m_r, of shape ``(n,)``: how far a little noise, N(0, 1/25), moves each image's output (B3).
-
-    The noise is drawn by seed 0. `original` has shape ``(n, height, width, channels)``.
-    """
-    shaken = original + np.random.default_rng(0).normal(0, 0.04, original.shape)
-    change = encoder.predict(shaken, verbose=0) - encoder.predict(original, verbose=0)
-    return np.linalg.norm(change.reshape(len(original), -1), axis=1)
-
-
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the correlation of each image in `x` with the one in `y`, their mean colours taken away (rows B1, B2).
 
@@ -104,13 +95,17 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x * y).sum(axis=(1, 2, 3)) / np.sqrt((x**2).sum(axis=(1, 2, 3)) * (y**2).sum(axis=(1, 2, 3)))
 
 
-def sharpness(found: np.ndarray, original: np.ndarray) -> np.ndarray:
-    """Return how much of each original's detail is in the image found (row B16): 1 is all, 0 none, as in noise.
+def shares(found: np.ndarray, original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much of each original's detail, and of its broad pattern, is in the image found (rows B16, B17).
 
-    Detail is what a Gaussian blur of 2 pixels takes away. Shapes are as in `correlation`.
+    Detail is what a Gaussian blur of 2 pixels takes away; the broad pattern is what it leaves, without the mean
+    colour. Of either, 1 is all of it at full strength, and 0 none, as in noise. Shapes are as in `correlation`.
     """
-    ours, its = (images - gaussian_filter(images, (0, 2, 2, 0)) for images in (found, original))
-    return (ours * its).sum(axis=(1, 2, 3)) / (its**2).sum(axis=(1, 2, 3))
+    broad, its_broad = (gaussian_filter(images, (0, 2, 2, 0)) for images in (found, original))
+    pairs = [(found - broad, original - its_broad)]
+    pairs.append((broad, its_broad - its_broad.mean(axis=(1, 2), keepdims=True)))
+    detail, pattern = ((a * b).sum(axis=(1, 2, 3)) / (b**2).sum(axis=(1, 2, 3)) for a, b in pairs)
+    return detail, pattern
 
 
 def match(
@@ -243,6 +238,69 @@ def recover(
         record_every=record_every,
         original=original,
     )
+
+
+def copy_through(
+    networks: Sequence[keras.Model],
+    layer: str,
+    images: np.ndarray,
+    *,
+    steps: int,
+    rate: float = 0.03,
+    end: float = 0.001,
+    blurred: bool = False,
+    start: np.ndarray | None = None,
+) -> Descent:
+    """Look for images by what a layer of each network makes of them (rows B1 to B4 and B13 to B17).
+
+    It is `recover` with `falling` normalised steps, and one descent for each network and each image: the first
+    network's for all images, then the second's, and so on. What happened is recorded twenty times.
+
+    Args:
+        networks: their inputs are images in [0, 1]. One may stand there several times, for several starts.
+        layer: the name of the layer.
+        images: of shape ``(n, height, width, channels)``.
+        steps: how many steps to take.
+        rate: of the first step: how far it moves a value, on average.
+        end: the same of the last.
+        blurred: whether `Blur` follows each step.
+        start: of the shape of `images`; the default is `noise`, drawn for each descent by a seed of its own.
+    """
+    shape = len(networks), *images.shape
+    starts = noise(range(shape[0] * shape[1]), images.shape[1:]).reshape(shape) if start is None else [start] * shape[0]
+    parts = []
+    for network, begin in zip(networks, starts, strict=True):
+        optimizer = falling(rate, steps, end, normalised=True)
+        found = recover(
+            encoder_of(network, layer),
+            images,
+            begin,
+            steps=steps,
+            optimizer=optimizer,
+            constraint=Blur(optimizer, steps) if blurred else None,
+            record_every=max(1, steps // 20),
+        )
+        parts.append(found)
+    history = (np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("distances", "m_g", "m_i"))
+    return Descent(np.concatenate([p.images for p in parts]), parts[0].steps, *history)
+
+
+def output_distance(networks: Sequence[keras.Model], layer: str, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return how far apart the layer's outputs for `images` and `others` are, in the order of `copy_through` (row B3).
+
+    Both have shape ``(n, height, width, channels)``; the result ``(networks * n,)``.
+    """
+    far = []
+    for network in networks:
+        encoder = encoder_of(network, layer)
+        change = encoder.predict(others, verbose=0) - encoder.predict(images, verbose=0)
+        far.append(np.linalg.norm(change.reshape(len(images), -1), axis=1))
+    return np.concatenate(far)
+
+
+def disturbed(images: np.ndarray) -> np.ndarray:
+    """Return document B's a': the images with a little noise, of standard deviation 1/25, drawn by seed 0 (row B3)."""
+    return images + np.random.default_rng(0).normal(0, 1 / 25, images.shape).astype(images.dtype)
 
 
 # One distance for an image, or for each of the networks side by side.

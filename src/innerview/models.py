@@ -229,25 +229,28 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
         if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
             *size, inputs, units = layer.kernel.shape
             deviation = np.sqrt(2 / (np.prod(size, initial=1) * units))
-            layer.kernel.assign(np.random.default_rng([seed, i]).normal(0, deviation, layer.kernel.shape))
+            layer.kernel.assign(np.random.default_rng([seed, depth, i]).normal(0, deviation, layer.kernel.shape))
     return network
 
 
-def resnets(side: int, weights: Mapping[str, np.ndarray] | None) -> tuple[keras.Model, keras.Model]:
-    """Return a trained residual network for images in [0, 1] of `side` pixels, and the same untrained (row B2).
+def resnets(
+    side: int, weights: Mapping[str, np.ndarray] | None, seeds: Sequence[int] = ()
+) -> tuple[keras.Model, list[keras.Model]]:
+    """Return a trained residual network for images in [0, 1] of `side` pixels, and such networks untrained (row B2).
 
     Args:
         side: of the images, in pixels.
         weights: from `datasets.load_resnet50`, for ResNet50. If they are None, a small network of 10 layers stands in,
             trained for some 600 steps on digits of 32 x 32 pixels.
+        seeds: one for each untrained network.
     """
     if weights is None:
-        return _digits_resnet(side), resnet(10, side, 0, 16, 10)
+        return _digits_resnet(side), [resnet(10, side, seed, 16, 10) for seed in seeds]
     trained = resnet(50, side, 0)
     for layer in trained.layers:
         if layer.weights:
             layer.set_weights([weights[f"{layer.name}/{weight.name}"] for weight in layer.weights])
-    return trained, resnet(50, side, 0)
+    return trained, [resnet(50, side, seed) for seed in seeds]
 
 
 def _digits_resnet(side: int) -> keras.Model:
