@@ -364,6 +364,8 @@ def test_copies_through_networks_are_those_through_each_alone(rng: np.random.Gen
     )
     alone = copied(images, start[:2], 20)
     np.testing.assert_allclose(both.images[:2], alone.images, atol=1e-4)
+    with pytest.raises(ValueError, match="a multiple of 20 steps; received 2 and 30"):
+        inversion.copy_through(networks, layer[0], images, steps=30)
     far = inversion.output_distance(networks, layer[0], images, both.images[2:])
     np.testing.assert_allclose(far[2:], both.m_g[-1, 2:], rtol=1e-4)
 

@@ -260,12 +260,17 @@ def copy_through(
         networks: their inputs are images in [0, 1]. One may stand there several times, for several starts.
         layer: the name of the layer.
         images: of shape ``(n, height, width, channels)``.
-        steps: how many steps to take.
+        steps: how many steps to take, a multiple of 20.
         rate: of the first step: how far it moves a value, on average.
         end: the same of the last.
         blurred: whether `Blur` follows each step.
         start: of the shape of `images`; the default is `noise`, drawn for each descent by a seed of its own.
+
+    Raises:
+        ValueError: there are no networks, `steps` is no multiple of 20, or the images do not fit the networks.
     """
+    if not len(networks) or steps < 20 or steps % 20:
+        raise ValueError(f"expected networks, and a multiple of 20 steps; received {len(networks)} and {steps}")
     shape = len(networks), *images.shape
     starts = noise(range(shape[0] * shape[1]), images.shape[1:]).reshape(shape) if start is None else [start] * shape[0]
     parts = []
@@ -278,7 +283,7 @@ def copy_through(
             steps=steps,
             optimizer=optimizer,
             constraint=Blur(optimizer, steps) if blurred else None,
-            record_every=max(1, steps // 20),
+            record_every=steps // 20,
         )
         parts.append(found)
     history = (np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("distances", "m_g", "m_i"))
