@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -49,14 +50,25 @@ def test_json_holds_median_and_range() -> None:
 def test_runs_that_agree_are_shown_as_one_value_and_seeds_are_told() -> None:
     box = claim(measured={"accuracy": [0.5] * 5}, seeds="0 (network), 0 to 4 (starts)")._repr_mimebundle_()
     assert "accuracy: 0.500" in box["text/plain"] and "range" not in box["text/plain"]
-    assert box[claims.MIME]["seeds"] == "0 (network), 0 to 4 (starts)" and claim().as_dict()["seeds"] == "0 to runs - 1"
+    assert json.loads(box[claims.MIME])["seeds"] == "0 (network), 0 to 4 (starts)"
+    assert claim().as_dict()["seeds"] == "0 to runs - 1"
 
 
 def test_the_box_escapes_what_it_shows() -> None:
     box = claim()._repr_mimebundle_()
     assert "a &lt; b" in box["text/html"] and "reproduced" in box["text/html"]
     assert "median 0.300, range 0.100 to 0.900" in box["text/plain"]
-    assert box[claims.MIME] == claim().as_dict()
+    assert json.loads(box[claims.MIME]) == claim().as_dict()
+
+
+def test_a_notebook_on_disk_keeps_the_order_of_the_measurements() -> None:
+    order = ["one network", "after 1,000 steps", "the same, blurred"]
+    output = nbformat.v4.new_output(
+        "display_data", claim(measured={name: [0.5] * 5 for name in order})._repr_mimebundle_()
+    )
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
+    read = nbformat.reads(nbformat.writes(book), as_version=4).cells[0].outputs[0]
+    assert list(json.loads(read.data[claims.MIME])["measured"]) == order
 
 
 @pytest.mark.parametrize(

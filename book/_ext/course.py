@@ -273,7 +273,7 @@ def _problems(cell: nbformat.NotebookNode) -> Iterable[str]:
 def write_results(root: Path, pages: list[Page]) -> list[dict[str, Any]]:
     """Write ``_build/claims.json`` and ``_build/seconds.json`` from the executed pages; return the claims."""
     found = [
-        {**output.data[claims.MIME], "page": page.name}
+        {**json.loads(output.data[claims.MIME]), "page": page.name}
         for page in pages
         for cell in page.code_cells
         for output in cell.outputs

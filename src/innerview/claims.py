@@ -1,6 +1,7 @@
 """What a document claimed, what was measured, and the verdict."""
 
 import html
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,8 @@ class Claim:
             f'<p class="admonition-title">Verdict on {title}</p><dl class="simple">{lines}</dl></div>'
         )
         plain = "\n".join([f"Verdict on {title}", *(f"{head}: {text}" for head, text in rows)])
-        return {"text/html": box, "text/plain": plain, MIME: facts}
+        # As text: notebooks on disk sort the names of objects, and measurements are read in their order.
+        return {"text/html": box, "text/plain": plain, MIME: json.dumps(facts)}
 
 
 def _spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
