@@ -226,7 +226,9 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
     else:
         raise ValueError(f"depth must be one of {[*basic, *of_keras]}; received {depth}")
     for i, layer in enumerate(network.layers):
-        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+        elif layer.weights:
             *size, inputs, units = layer.kernel.shape
             deviation = np.sqrt(2 / (np.prod(size, initial=1) * units))
             layer.kernel.assign(np.random.default_rng([seed, depth, i]).normal(0, deviation, layer.kernel.shape))
