@@ -41,7 +41,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     chapters = "".join(f"  - file: book/{name}\n" for name in ("claim", "data", "report"))
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
-    write(tmp_path, "index", "# A small book\n")
+    write(tmp_path, "index", "(document-x)=\n# A small book\n")
     write(tmp_path, "claim", TOP + CLAIM)
     write(tmp_path, "data", TOP + DATA)
     write(tmp_path, "report", "# Report\n\n```{claims-table}\n```\n")
@@ -98,7 +98,9 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     claims = json.loads((book / "_build" / "claims.json").read_text())
     assert [(c["id"], c["page"], c["verdict"], c["runs"]) for c in claims] == [("X1", "book/claim", "reproduced", 5)]
     assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
-    table = page(book, "report").split("<table")[1]
+    counts, table = page(book, "report").split("<table")[1:]
+    assert re.findall(r"\d", re.sub("<.*?>", "", counts.split("<tbody>")[1])) == ["1", "0", "0"]
+    assert "1 of 1 hold" in table
     assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 5
     assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
     assert re.search(r"It took \d+ seconds", page(book, "claim"))

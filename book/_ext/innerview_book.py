@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 _BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
+_UNFOLDED = 6
 
 
 def add_dependencies(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -25,7 +26,7 @@ def _results(app: Sphinx, name: str) -> Any:
 
 
 class ClaimsTable(SphinxDirective):
-    """Tables all claims of the build, or tells how many there are of each verdict."""
+    """Counts the verdicts on each document, then tables all claims of the build."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table as parsed MyST text."""
@@ -43,7 +44,16 @@ class ClaimsTable(SphinxDirective):
                     f"{course.PAPER_RESULTS} holds {claim['id']} {claim['claim']!r}, which {claim['page']} does not "
                     "make: run `make book SCALE=paper`"
                 )
-        lines = ["| Claim | Published | Measured: median (range) | Runs, scale | Verdict |", "|---|---|---|---|---|"]
+        lines = ["| Claims of | " + " | ".join(_badge(verdict) for verdict in _BADGES) + " |", "|---|---|---|---|"]
+        for letter in sorted({claim["id"][0] for claim in claims}):
+            verdicts = [claim["verdict"] for claim in claims if claim["id"][0] == letter]
+            counts = " | ".join(str(verdicts.count(verdict)) for verdict in _BADGES)
+            lines.append(f"| [document {letter}](document-{letter.lower()}) | {counts} |")
+        lines += [
+            "",
+            "| Claim | Published | Measured: median (range) | Runs, scale | Verdict |",
+            "|---|---|---|---|---|",
+        ]
         for claim in claims:
             lines.append(self.row(claim, f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"))
             if claim["scale"] == "class":
@@ -56,14 +66,22 @@ class ClaimsTable(SphinxDirective):
     def row(self, claim: dict[str, Any], title: str) -> str:
         """Return a claim's row of the table."""
         digits = claim["digits"]
-        measured = "<br>".join(
+        figures = [
             f"{name}: {value['median']:.{digits}f}"
             + (f" ({value['min']:.{digits}f} to {value['max']:.{digits}f})" if value["min"] < value["max"] else "")
             for name, value in claim["measured"].items()
-        )
-        verdict = f"{{{_BADGES[claim['verdict']]}}}`{claim['verdict']}`"
+        ]
+        measured = "<br>".join(figures)
+        if len(figures) > _UNFOLDED:
+            measured = f"<details><summary>{len(figures)} figures</summary>{measured}</details>"
+        held = sum(count >= 0.8 * claim["runs"] for count in claim["holds"].values())
+        verdict = f"{_badge(claim['verdict'])}<br>{held} of {len(claim['holds'])} hold"
         cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _badge(verdict: str) -> str:
+    return f"{{{_BADGES[verdict]}}}`{verdict}`"
 
 
 class BenchmarksTable(SphinxDirective):

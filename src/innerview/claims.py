@@ -13,6 +13,7 @@ Verdict = Literal["reproduced", "partly", "not reproduced"]
 # The one switch between the two sizes of an experiment: `make book SCALE=paper`.
 SCALE = os.environ.get("INNERVIEW_SCALE", "class")
 MIME = "application/vnd.innerview.claim+json"
+_UNFOLDED = 6
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
 
 
@@ -74,10 +75,13 @@ class Claim:
     @property
     def verdict(self) -> Verdict:
         """The verdict, counted from the statements."""
-        held = [np.mean(truth) >= 0.8 for truth in self.holds.values()]
+        held = self._held().values()
         if all(held):
             return "reproduced"
         return "partly" if any(held) else "not reproduced"
+
+    def _held(self) -> dict[str, bool]:
+        return {name: bool(np.mean(truth) >= 0.8) for name, truth in self.holds.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values: medians and ranges, and in how many runs each statement was true."""
@@ -101,17 +105,28 @@ class Claim:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         facts = self.as_dict()
         rows = [("Claimed", self.claim), ("Published", self.published)]
-        rows += [("Measured", f"{name}: {_spread(values, self.digits)}") for name, values in self.measured.items()]
-        rows += [("Counted", f"{name}: true in {n} of {self.runs}") for name, n in facts["holds"].items()]
+        rows += [
+            ("Holds" if held else "Fails", f"{name}: true in {facts['holds'][name]} of {self.runs}")
+            for name, held in self._held().items()
+        ]
+        measured = [("Measured", f"{name}: {_spread(values, self.digits)}") for name, values in self.measured.items()]
         title = f"{self.id}: {self.verdict}"
-        lines = "".join(f"<dt>{head}</dt><dd>{html.escape(text)}</dd>" for head, text in rows)
+        # Many figures are folded away, so that the verdict and its reasons are seen together.
+        figures = _listed(measured)
+        if len(measured) > _UNFOLDED:
+            figures = f"<details><summary>{len(measured)} figures measured</summary>{figures}</details>"
         box = (
             f'<div class="admonition {_ADMONITION[self.verdict]} claim">'
-            f'<p class="admonition-title">Verdict on {title}</p><dl class="simple">{lines}</dl></div>'
+            f'<p class="admonition-title">Verdict on {title}</p>{_listed(rows)}{figures}</div>'
         )
-        plain = "\n".join([f"Verdict on {title}", *(f"{head}: {text}" for head, text in rows)])
+        plain = "\n".join([f"Verdict on {title}", *(f"{head}: {text}" for head, text in rows + measured)])
         # As text: notebooks on disk sort the names of objects, and measurements are read in their order.
         return {"text/html": box, "text/plain": plain, MIME: json.dumps(facts)}
+
+
+def _listed(rows: Sequence[tuple[str, str]]) -> str:
+    lines = "".join(f"<dt>{head}</dt><dd>{html.escape(text)}</dd>" for head, text in rows)
+    return f'<dl class="simple">{lines}</dl>'
 
 
 def _spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
