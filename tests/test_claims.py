@@ -62,12 +62,12 @@ def test_the_box_escapes_what_it_shows() -> None:
     assert json.loads(box[claims.MIME]) == claim().as_dict()
 
 
-def test_the_box_says_which_statements_hold_and_folds_many_figures() -> None:
+def test_the_box_says_which_statements_hold_and_folds_many_measurements() -> None:
     box = claim(holds={"a": [1, 1, 1, 1, 0], "b": [1, 1, 1, 0, 0]})._repr_mimebundle_()
     assert "<dt>Holds</dt><dd>a: true in 4 of 5</dd><dt>Fails</dt><dd>b: true in 3 of 5</dd>" in box["text/html"]
     assert "<details>" not in box["text/html"]
     box = claim(measured={f"n{i}": [0.5] * 5 for i in range(9)})._repr_mimebundle_()
-    assert re.search("<details><summary>9 figures measured</summary>.*n0.*n8.*</details>", box["text/html"])
+    assert re.search("<details><summary>9 measurements</summary>.*n0.*n8.*</details>", box["text/html"])
 
 
 def test_a_notebook_on_disk_keeps_the_order_of_the_measurements() -> None:

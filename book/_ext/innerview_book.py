@@ -73,7 +73,7 @@ class ClaimsTable(SphinxDirective):
         ]
         measured = "<br>".join(figures)
         if len(figures) > _UNFOLDED:
-            measured = f"<details><summary>{len(figures)} figures</summary>{measured}</details>"
+            measured = f"<details><summary>{len(figures)} measurements</summary>{measured}</details>"
         held = sum(count >= 0.8 * claim["runs"] for count in claim["holds"].values())
         verdict = f"{_badge(claim['verdict'])}<br>{held} of {len(claim['holds'])} hold"
         cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]

@@ -111,13 +111,13 @@ class Claim:
         ]
         measured = [("Measured", f"{name}: {_spread(values, self.digits)}") for name, values in self.measured.items()]
         title = f"{self.id}: {self.verdict}"
-        # Many figures are folded away, so that the verdict and its reasons are seen together.
-        figures = _listed(measured)
+        # Many measurements are folded away, so that the verdict and its reasons are seen together.
+        listed = _listed(measured)
         if len(measured) > _UNFOLDED:
-            figures = f"<details><summary>{len(measured)} figures measured</summary>{figures}</details>"
+            listed = f"<details><summary>{len(measured)} measurements</summary>{listed}</details>"
         box = (
             f'<div class="admonition {_ADMONITION[self.verdict]} claim">'
-            f'<p class="admonition-title">Verdict on {title}</p>{_listed(rows)}{figures}</div>'
+            f'<p class="admonition-title">Verdict on {title}</p>{_listed(rows)}{listed}</div>'
         )
         plain = "\n".join([f"Verdict on {title}", *(f"{head}: {text}" for head, text in rows + measured)])
         # As text: notebooks on disk sort the names of objects, and measurements are read in their order.
