@@ -10,8 +10,9 @@ from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from innerview.claims import ENOUGH, UNFOLDED
+
 _BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
-_UNFOLDED = 6
 
 
 def add_dependencies(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -72,9 +73,9 @@ class ClaimsTable(SphinxDirective):
             for name, value in claim["measured"].items()
         ]
         measured = "<br>".join(figures)
-        if len(figures) > _UNFOLDED:
+        if len(figures) > UNFOLDED:
             measured = f"<details><summary>{len(figures)} measurements</summary>{measured}</details>"
-        held = sum(count >= 0.8 * claim["runs"] for count in claim["holds"].values())
+        held = sum(count / claim["runs"] >= ENOUGH for count in claim["holds"].values())
         verdict = f"{_badge(claim['verdict'])}<br>{held} of {len(claim['holds'])} hold"
         cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -13,7 +13,10 @@ Verdict = Literal["reproduced", "partly", "not reproduced"]
 # The one switch between the two sizes of an experiment: `make book SCALE=paper`.
 SCALE = os.environ.get("INNERVIEW_SCALE", "class")
 MIME = "application/vnd.innerview.claim+json"
-_UNFOLDED = 6
+# A statement holds if it is true in this share of the runs; the report counts by it, too.
+ENOUGH = 0.8
+# More measurements than these are folded away, so that the verdict and its reasons are seen together.
+UNFOLDED = 6
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
 
 
@@ -81,7 +84,7 @@ class Claim:
         return "partly" if any(held) else "not reproduced"
 
     def _held(self) -> dict[str, bool]:
-        return {name: bool(np.mean(truth) >= 0.8) for name, truth in self.holds.items()}
+        return {name: bool(np.mean(truth) >= ENOUGH) for name, truth in self.holds.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values: medians and ranges, and in how many runs each statement was true."""
@@ -111,9 +114,8 @@ class Claim:
         ]
         measured = [("Measured", f"{name}: {_spread(values, self.digits)}") for name, values in self.measured.items()]
         title = f"{self.id}: {self.verdict}"
-        # Many measurements are folded away, so that the verdict and its reasons are seen together.
         listed = _listed(measured)
-        if len(measured) > _UNFOLDED:
+        if len(measured) > UNFOLDED:
             listed = f"<details><summary>{len(measured)} measurements</summary>{listed}</details>"
         box = (
             f'<div class="admonition {_ADMONITION[self.verdict]} claim">'
