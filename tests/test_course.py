@@ -152,7 +152,9 @@ def test_a_build_at_paper_scale_keeps_its_results_for_later_reports(
     status, output = build(book)
     assert status == 0, output
     rows = re.sub("<.*?>", " ", page(book, "report"))
-    assert re.search(r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured on", rows, flags=re.S)
+    assert re.search(
+        r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured:.*X1: 2002-02-02, ", rows, flags=re.S
+    )
     assert json.loads(kept.read_text()) == [first, second]  # a build at class scale leaves them alone
 
     # A claim that is worded anew no longer stands beside its kept result: that is said, not shown as nothing.

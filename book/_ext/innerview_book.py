@@ -60,8 +60,11 @@ class ClaimsTable(SphinxDirective):
             if claim["scale"] == "class":
                 same = [other for other in kept if (other["id"], other["claim"]) == (claim["id"], claim["claim"])]
                 lines += [self.row(other, f"{claim['id']} *at the document's size*") for other in same]
-        origins = {f"{_origin(claim)}, seeds {claim['seeds']}" for claim in kept}
-        lines += ["", *(f"Rows *at the document's size* were measured on {origin}." for origin in sorted(origins))]
+        origins: dict[str, list[str]] = {}
+        for claim in kept:
+            origins.setdefault(f"{_origin(claim)}; seeds: {claim['seeds']}", []).append(claim["id"])
+        lines += ["", "Where and when the rows *at the document's size* were measured:", ""] if kept else []
+        lines += [f"- {', '.join(dict.fromkeys(ids))}: {origin}." for origin, ids in origins.items()]
         return self.parse_text_to_nodes("\n".join(lines) + "\n")
 
     def row(self, claim: dict[str, Any], title: str) -> str:
