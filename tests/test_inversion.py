@@ -382,3 +382,20 @@ def test_the_output_distance_of_disturbed_images_is_that_of_their_noise(rng: np.
     expected = 3 * np.linalg.norm(noise.reshape(2, -1), axis=1)
     shaken = inversion.disturbed(images)
     np.testing.assert_allclose(inversion.output_distance([flat], "times3", images, shaken), expected, rtol=1e-4)
+
+
+def test_linear_layers_tell_pictures_apart_as_they_differ(rng: np.random.Generator) -> None:
+    images = rng.random((2, 12, 12, 3), "float32")
+    layers = [keras.layers.Rescaling(3.0, name="first"), keras.layers.AveragePooling2D(2, name="second")]
+    flat = keras.Sequential([keras.Input((12, 12, 3)), *layers])
+    mean_colour = np.array([123.68, 116.779, 103.939]) / 255  # red, green, blue, as published with the weights
+    x = images - mean_colour
+    pooled = x.reshape(2, 6, 2, 6, 2, 3).mean(axis=(2, 4))
+    far = inversion.told_apart([flat, flat], ["first", "second"], images)
+    assert list(far) == ["negative", "turned", "half contrast"]
+    np.testing.assert_allclose(far["negative"], np.full((2, 4), 2), rtol=1e-3)
+    np.testing.assert_allclose(far["half contrast"], np.full((2, 4), 1 / 2), rtol=1e-3)
+    for seen, turned in zip((x, pooled), far["turned"], strict=True):
+        change = np.rot90(seen, 2, axes=(1, 2)) - seen
+        expected = [np.linalg.norm(c) / np.linalg.norm(s) for c, s in zip(change, seen, strict=True)]
+        np.testing.assert_allclose(turned, [*expected, *expected], rtol=1e-3)

@@ -11,6 +11,7 @@ from IPython.display import DisplayHandle, Pretty
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
+from innerview.activations import activations
 from innerview.activations import encoder as encoder_of
 from innerview.datasets import data_folder, kept_on_disk
 
@@ -306,6 +307,34 @@ def output_distance(networks: Sequence[keras.Model], layer: str, images: np.ndar
 def disturbed(images: np.ndarray) -> np.ndarray:
     """Return document B's a': the images with a little noise, of standard deviation 1/25, drawn by seed 0 (row B3)."""
     return images + np.random.default_rng(0).normal(0, 1 / 25, images.shape).astype(images.dtype)
+
+
+def told_apart(networks: Sequence[keras.Model], layers: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return how far three pictures are from each photograph by the outputs of layers (controls to rows B2 and B17).
+
+    The pictures are its ``"negative"``, itself ``"turned"`` by 180 degrees, and itself with ``"half contrast"``.
+    Negative and contrast are taken about ImageNet's mean colour. At a distance of 1 lies a plain picture of it.
+
+    Args:
+        networks: their inputs are images in [0, 1].
+        layers: names of layers.
+        images: photographs of shape ``(n, height, width, 3)``.
+
+    Returns:
+        Distances of shape ``(layers, networks * n)`` by the names of the pictures, in the order of `copy_through`.
+    """
+    black = np.zeros((1, 1, 3), "float32")
+    mean_colour = -keras.applications.resnet.preprocess_input(black)[..., ::-1] / 255  # blue comes first there
+    x = images - mean_colour
+    pictures = {"negative": -x, "turned": x[:, ::-1, ::-1], "half contrast": x / 2}
+    shown = mean_colour + np.concatenate([x, 0 * x, *pictures.values()])
+    far = []
+    for network in networks:
+        outputs = activations(network, shown, layers)
+        apart = [outputs[layer].reshape(5, len(x), -1) for layer in layers]
+        far.append([np.linalg.norm(of[1:] - of[0], axis=2) for of in apart])
+    plain, *others = np.array(far).transpose(2, 1, 0, 3).reshape(4, len(layers), -1)
+    return {name: of / plain for name, of in zip(pictures, others, strict=True)}
 
 
 # One distance for an image, or for each of the networks side by side.
