@@ -399,3 +399,5 @@ def test_linear_layers_tell_pictures_apart_as_they_differ(rng: np.random.Generat
         change = np.rot90(seen, 2, axes=(1, 2)) - seen
         expected = [np.linalg.norm(c) / np.linalg.norm(s) for c, s in zip(change, seen, strict=True)]
         np.testing.assert_allclose(turned, [*expected, *expected], rtol=1e-3)
+    with pytest.raises(ValueError, match="received 'third'"):
+        inversion.told_apart([flat], ["third"], images)

@@ -322,6 +322,9 @@ def told_apart(networks: Sequence[keras.Model], layers: Sequence[str], images: n
 
     Returns:
         Distances of shape ``(layers, networks * n)`` by the names of the pictures, in the order of `copy_through`.
+
+    Raises:
+        ValueError: a network has no layer of one of these names.
     """
     black = np.zeros((1, 1, 3), "float32")
     mean_colour = -keras.applications.resnet.preprocess_input(black)[..., ::-1] / 255  # blue comes first there
