@@ -1,7 +1,22 @@
 """Settings for all tests. They must stand before Keras is imported."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """For tests whose oracle needs float64: JAX, alone of the backends, computes in it only when it is asked to."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    with pytest.importorskip("jax").enable_x64(True):
+        yield

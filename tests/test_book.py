@@ -1,37 +1,46 @@
-"""Rules that the book's own pages and the project's files keep."""
+"""Rules that the book's own pages keep."""
 
 import ast
 import re
-import tomllib
+import statistics
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from course import toc_names
-from packaging.requirements import Requirement
+
+from innerbook.build.pages import toc_names
+from innerbook.fingerprint import _without_docstrings
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for path in ROOT.glob("book/**/*.md") if "_ext" not in path.parts)
+PAGES = sorted(ROOT.glob("book/**/*.md"))
+CHAPTERS = [path for path in PAGES if "{code-cell}" in path.read_text("utf-8")]
+FACE = ROOT / "src" / "innerview" / "__init__.py"
 CELL = re.compile(r"^```\{code-cell\}.*\n((?:.*\n)*?)^```$", flags=re.M)
-DRAWS = re.compile(r"plt\.subplots|plotting\.(image_grid|fingerprints)\(")
+DRAWS = re.compile(r"^[^#\n]*(plt\.subplots|figures\.(image_grid|scatter_grid))\(", flags=re.M)
 
 
 def cells() -> list[tuple[str, str]]:
-    return [(path.name, cell) for path in PAGES for cell in CELL.findall(path.read_text())]
+    return [(path.name, cell) for path in PAGES for cell in CELL.findall(path.read_text("utf-8"))]
 
 
 def code(cell: str) -> str:
     """A cell without the options at its top."""
-    return cell.split("---\n", 2)[2] if cell.startswith("---\n") else cell
+    cell = cell.split("---\n", 2)[2] if cell.startswith("---\n") else cell
+    return re.sub(r"\A(:.*\n)+", "", cell)
 
 
-def lock() -> dict[str, set[str]]:
-    versions: dict[str, set[str]] = {}
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
-        if not line.startswith("#"):
-            requirement = Requirement(line)
-            versions.setdefault(requirement.name, set()).add(str(requirement.specifier))
-    return versions
+def defines_only(cell: str) -> bool:
+    body = ast.parse(code(cell)).body
+    return all(isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom) for node in body)
+
+
+def visible(path: Path) -> list[str]:
+    """The code that a reader sees without unfolding anything."""
+    found = re.findall(
+        r"^```\{code-cell\}[^\n]*\n((?:---\n.*?---\n|:[^\n]*\n)*)(.*?)^```", path.read_text("utf-8"), re.M | re.S
+    )
+    return [body for options, body in found if not re.search(r"(remove|hide)-(cell|input)", options)]
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
@@ -43,7 +52,8 @@ def test_code_fits_the_page_without_scrolling() -> None:
 
 
 def test_every_picture_has_a_description_and_a_caption() -> None:
-    pictures = [(name, cell) for name, cell in cells() if DRAWS.search(cell)]
+    # A cell that only defines a function draws nothing yet.
+    pictures = [(name, cell) for name, cell in cells() if DRAWS.search(cell) and not defines_only(cell)]
     assert pictures
     for name, cell in pictures:
         options = yaml.safe_load(cell.split("---\n")[1])["mystnb"] if cell.startswith("---\n") else {}
@@ -51,61 +61,99 @@ def test_every_picture_has_a_description_and_a_caption() -> None:
         assert len(options.get("figure", {}).get("caption", "")) > 20, f"{name}: {cell}"
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if "code-cell" in p.read_text()], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_chapter_has_its_parts(path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text("utf-8")
     parts = ["**You will learn**", "**You need**", "**It takes**", "{measured-time}`.`", "## The question"]
-    parts += ["Make a prediction", "claims.Claim(", "**Verdict.**", "## Exercises", "**Next:**"]
+    parts += ["Make a prediction", "Claim(", "**Verdict.**", "## Exercises", "**Next:**"]
     assert [part for part in parts if part not in text] == []
     exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
     assert exercises and exercises == re.findall(r"\{solution\} (\S+)\n:class: dropdown", text)
 
 
+def lines(code: str) -> int:
+    return sum(bool(line.strip()) for line in code.splitlines())
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_visible_cells_are_small_and_plumbing_is_folded(path: Path) -> None:
+    sizes = [lines(cell) for cell in visible(path)]
+    assert statistics.median(sizes) <= 8 and max(sizes) <= 20, sizes
+    text = path.read_text("utf-8")
+    assert not [cell for cell in visible(path) if "Claim(" in cell]
+    assert "glue(" not in text and "INNERVIEW_" not in text
+    hidden = re.findall(r":tags: \[remove-cell\]\n(.*?)^```", text, flags=re.M | re.S)
+    assert [lines(cell) for cell in hidden if lines(cell) > 15] == []
+
+
 def test_every_public_name_is_used() -> None:
-    used = "\n".join(cell for _, cell in cells())
+    used = "\n".join([*(cell for _, cell in cells()), (ROOT / "book" / "reference.md").read_text("utf-8")])
     for path in ROOT.glob("src/innerview/*.py"):
-        others = [p for p in (*ROOT.glob("src/innerview/*.py"), *ROOT.glob("book/_ext/*.py")) if p != path]
-        elsewhere = used + "".join(p.read_text() for p in others)
-        for node in ast.parse(path.read_text()).body:
+        elsewhere = used + "".join(p.read_text("utf-8") for p in ROOT.glob("src/*/*.py") if p not in (path, FACE))
+        for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 # A result's type is used wherever its function is.
-                returned = re.search(rf"-> .*\b{node.name}\b", path.read_text())
+                returned = re.search(rf"-> .*\b{node.name}\b", path.read_text("utf-8"))
                 assert returned or re.search(rf"\b{node.name}\b", elsewhere), f"{path.stem}.{node.name}"
 
 
-def test_modules_import_only_from_those_before_them() -> None:
-    order = ["datasets", "activations", "monitors", "models", "inversion", "embedding", "plotting", "claims"]
-    assert sorted(order) == sorted(p.stem for p in ROOT.glob("src/innerview/*.py") if p.stem != "__init__")
-    for position, name in enumerate(order):
-        text = (ROOT / "src" / "innerview" / f"{name}.py").read_text()
-        imported = re.findall(r"^(?:from|import) innerview\.(\w+)", text, flags=re.M)
-        assert set(imported) <= set(order[:position]), name
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
-def test_environment_yml_says_what_the_lock_says() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = {Requirement(line).name for line in project["project"]["dependencies"]}
-    wanted |= {Requirement(line).name for line in project["dependency-groups"]["book"]} - {"flit-core"}
-
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    lines = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
-    assert lines[0] == "--constraint requirements.lock" and lines[-1] == "--editable ."
-    pinned = [Requirement(line) for line in lines[1:-1]]
-    locked = lock()
-    assert {requirement.name for requirement in pinned} == wanted
-    for requirement in pinned:
-        assert str(requirement.specifier) in locked[requirement.name.lower()], requirement.name
-
-    python = next(part for part in environment["dependencies"] if str(part).startswith("python="))
-    assert python.removeprefix("python=") in ("3.11", "3.12", "3.13")
+def test_the_helper_is_keras_and_numpy_and_small() -> None:
+    files = sorted(ROOT.glob("src/innerview/**/*.py"))
+    allowed = {"innerview", "keras", "numpy"} | set(sys.stdlib_module_names)
+    assert {(path.stem, name) for path in files for name in imports(path) if name.split(".")[0] not in allowed} == set()
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 1_250
 
 
-def test_the_lock_holds_every_dependency_exactly() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = project["dependency-groups"]
-    locked = lock()
-    for line in (*project["project"]["dependencies"], *groups["book"], *groups["test"]):
-        requirement = Requirement(line)
-        versions = locked[requirement.name.lower()]
-        assert all(version.startswith("==") for version in versions), line
-        assert all(requirement.specifier.contains(version[2:]) for version in versions), line
+@pytest.mark.parametrize(
+    ("what", "allowed"),
+    [
+        (r"os\.environ\b(?!\[|\.update)|os\.getenv", ["innerbook/settings.py"]),  # reads the environment
+        (r"np\.savez|\.write_(text|bytes)\(|open\(", ["innerbook/memory.py", "innerbook/data/", "innerbook/build/"]),
+        (r"\bnpm\b.*pack|load_data\(\)|weights=\"imagenet\"", ["innerbook/data/"]),  # asks the network
+        (r"plt\.", ["innerbook/figures.py", "innerbook/style.py"]),  # draws
+        (r"^(import|from) (sphinx|docutils|nbclient|jupyter_cache)", ["innerbook/build/"]),  # knows pages
+    ],
+)
+def test_a_line_of_code_knows_its_room(what: str, allowed: list[str]) -> None:
+    for path in ROOT.glob("src/**/*.py"):
+        room = path.relative_to(ROOT / "src").as_posix()
+        if not any(room.startswith(place) for place in allowed):
+            code = ast.unparse(_without_docstrings(ast.parse(path.read_text("utf-8"))))
+            assert re.findall(what, code, flags=re.M) == [], room
+
+
+def test_no_function_is_longer_than_forty_lines_of_code() -> None:
+    for path in ROOT.glob("src/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                spans = {n for statement in body for n in range(statement.lineno, (statement.end_lineno or 0) + 1)}
+                assert len(spans) <= 40, f"{path.stem}.{node.name} has {len(spans)}"
+
+
+# One of each part, among those that take least.
+ON_OTHER_SEEDS = ["1-first-network/fingerprints", "2-probes/network", "3-maps/dropout", "4-depth/relu"]
+ON_OTHER_SEEDS += ["5-inversion/undone", "6-residual/training"]
+
+
+@pytest.mark.parametrize("name", ON_OTHER_SEEDS)
+def test_a_page_of_each_part_runs_on_other_seeds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNERVIEW_FIRST_SEED", "5")
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    monkeypatch.setenv("MPLBACKEND", INLINE)
+    (page,) = [page for page in read_pages(ROOT) if page.name == f"book/{name}"]
+    NotebookClient(page.notebook, timeout=1_200, resources={"metadata": {"path": page.path.parent}}).execute()
+    claims = [json.loads(o.data[MIME]) for cell in page.code_cells for o in cell.outputs if MIME in o.get("data", {})]
+    assert claims
+    # What stays the same on other seeds is said here: that nothing in it is random.
+    assert [claim["id"] for claim in claims if "0 to" in claim["seeds"]] == []

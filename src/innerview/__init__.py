@@ -1,11 +1,17 @@
 """Inner View: what the hidden layers of a neural network know.
 
-Data flows one way: datasets, activations, monitors, models, inversion and embedding, plotting, then a chapter
-and its claims. Import the module you need, as in ``from innerview import datasets``: nothing heavy is loaded before
-you ask for it.
+Models, activations, monitors and inversions for networks in Keras, on any of its backends. What the documents of the
+book ran is here as functions that anyone can use on a network of their own; the course around them is `innerbook`.
 """
 
-import logging
-
-# Each descent and each read-out compiles a function of its own, on purpose; TensorFlow would remark on that.
-logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
+from innerview.activations import feature_extractor, get_activations
+from innerview.callbacks import Monitor
+from innerview.constraints import GaussianBlur
+from innerview.inversion import InversionResult, fit_inputs, invert, invert_layer, random_start
+from innerview.layers import EnsembleDense, ResidualDense
+from innerview.losses import binary_crossentropy_by_class, l1_distance, softmax_crossentropy
+from innerview.metrics import add_noise, band_gains, feature_distance, pearson, transform_sensitivity
+from innerview.models import deep_tanh, feed_forward, one_hidden_layer, stacked_encoders, two_hidden_layers
+from innerview.optimizers import NormalizedSGD, linear_decay_sgd
+from innerview.resnet import resnet, stage_outputs
+from innerview.training import fit_ensemble

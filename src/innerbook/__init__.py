@@ -1,0 +1,5 @@
+"""The course around innerview: data, disk, trained networks, pictures, verdicts, and what builds the book.
+
+Import the module you need, as in ``from innerbook import data``. What only this book needs is here; what anyone can use
+on a network of their own is in `innerview`.
+"""

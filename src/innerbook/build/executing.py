@@ -1,0 +1,150 @@
+"""Executes the pages that the cache does not know, several at a time, and says how it goes."""
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from nbclient import NotebookClient
+
+from innerbook import settings
+from innerbook.build.pages import Page
+
+# A cell that takes longer is stuck; at paper scale an honest one can take hours.
+CELL_SECONDS = {"class": 1_200, "paper": 24 * 3_600}
+HEARTBEAT_SECONDS = 15
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def execute(root: Path, pages: list[Page], workers: int) -> None:
+    """Execute the pages that the cache does not know, `workers` at a time, and say how it goes.
+
+    Their kernels have this process's environment, but no start-up file of the user. What went wrong is left in each
+    page's `problems`; only pages without problems enter the cache.
+    """
+    cache = get_cache(str(root / "_build" / ".jupyter_cache"))
+    fresh = []
+    for page in pages:
+        try:
+            record = cache.match_cache_notebook(page.notebook)
+        except KeyError:
+            fresh.append(page)
+        else:
+            _, page.notebook = cache.merge_match_into_notebook(page.notebook)
+            page.seconds = record.data["execution_seconds"]
+    print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
+    if fresh:
+        with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(_Run(cache, fresh, workers, Path(profile)).all())
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Leaves Ctrl+C to asyncio, which cancels all pages; nbclient would end one of them and call it an error."""
+
+    def add_signal_handler(self, *args: Any) -> NoReturn:  # type: ignore[override]
+        raise RuntimeError("signals are asyncio's")  # nbclient goes on without
+
+
+class _Run:
+    """The execution of pages: which are done, and which run now."""
+
+    def __init__(self, cache: JupyterCacheAbstract, pages: list[Page], workers: int, profile: Path):
+        self.cache, self.pages, self.profile = cache, pages, profile
+        self.began, self.done = time.monotonic(), 0
+        self.places = asyncio.Semaphore(workers)
+        self.running: list[Page] = []
+
+    def say(self, text: str) -> None:
+        print(f"[{self.done}/{len(self.pages)}] {time.monotonic() - self.began:4.0f} s  {text}", flush=True)
+
+    async def all(self) -> None:
+        pulse = asyncio.create_task(self.heartbeat())
+        await asyncio.gather(*(self.one(page) for page in self.pages))
+        pulse.cancel()
+
+    async def heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            self.say(", ".join(f"{p.name} in cell {p.running_cell} of {len(p.code_cells)}" for p in self.running))
+
+    async def one(self, page: Page) -> None:
+        """Execute a page; of those that share a network, after the first, which trains it."""
+        for network in page.networks:
+            first = next(other for other in self.pages if network in other.networks)
+            if first is not page:
+                await first.ended.wait()
+        async with self.places:
+            self.running.append(page)
+            self.say(f"{page.name} starts")
+            start = time.monotonic()
+            await _execute(page, self.profile)
+            page.seconds = time.monotonic() - start
+            self.running.remove(page)
+            if not page.problems:
+                bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": page.seconds})
+                self.cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            self.done += 1
+            page.ended.set()
+            self.say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {page.seconds:.0f} s")
+
+
+async def _execute(page: Page, profile: Path) -> None:
+    def note_cell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        if cell.cell_type == "code":
+            page.running_cell += 1
+
+    client = NotebookClient(
+        page.notebook,
+        timeout=CELL_SECONDS[settings.current().scale],
+        resources={"metadata": {"path": page.path.parent}},
+        on_cell_start=note_cell,
+        record_timing=False,  # times in the cells' metadata would change the page's key
+        extra_arguments=[
+            # The kernel's own log would remark that it runs without encryption, and that Ctrl+C ended it.
+            "--IPKernelApp.log_level=50",
+            f"--IPKernelApp.ipython_dir={profile}",
+            "--IPKernelApp.exec_PYTHONSTARTUP=False",
+        ],
+    )
+    task = asyncio.current_task()
+    try:
+        await client.async_execute()
+    except Exception as error:  # a cell's error, a time-out, a dead kernel: each is one page's, and the others go on
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error  # which nbclient takes for a dead kernel
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+        page.problems.append(f"{page.where(max(1, page.running_cell))}: {type(error).__name__}: {plain}")
+        return
+    for number, cell in enumerate(page.code_cells, start=1):
+        page.problems += [f"{page.where(number)}: {problem}" for problem in _problems(cell)]
+
+
+def _problems(cell: nbformat.NotebookNode) -> Iterable[str]:
+    """Find what should fail the build though the cell raised nothing: warnings, undefined numbers, no picture."""
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            # Python's warnings, and those of libraries that log; TensorFlow's word on its own log is none. An error in
+            # a thread is only written.
+            told = r"^(.*\w*Warning: .*|WARNING(?!.*absl::InitializeLog).*|Exception in thread .*)$"
+            warned = re.search(told, output.text, flags=re.M)
+            if warned:
+                yield warned[0]
+        glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
+        value = output.get("data", {}).get("text/plain", "").strip()
+        if glued and value in ("nan", "inf", "-inf", "None"):
+            yield f"the glued number {glued!r} is {value}"
+    kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+    if "figure" in cell.metadata.get("mystnb", {}) and not kinds & {"image/png", "image/svg+xml", "text/html"}:
+        yield "the cell has a caption and no picture"

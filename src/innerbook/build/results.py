@@ -1,0 +1,83 @@
+"""What a build measured: the claims, how long each page took, and the results at the documents' own sizes."""
+
+import datetime
+import json
+import os
+import platform
+import re
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from innerbook import settings
+from innerbook.build.pages import Page, toc_names
+from innerbook.claims import MIME
+from innerbook.memory import atomic_write
+
+# Results at the documents' own sizes, which take longer than a build may; committed.
+PAPER_RESULTS = "book/paper-results.json"
+VERSIONS = ("keras", "numpy", "openTSNE", "scikit-learn", "tensorflow", "tensorflow_cpu", "torch", "umap-learn")
+Rows = list[dict[str, Any]]
+
+
+def write_results(root: Path, pages: list[Page]) -> Rows:
+    """Write ``_build/claims.json`` and ``_build/seconds.json`` from the executed pages; return the claims."""
+    found = [
+        {**json.loads(output.data[MIME]), "page": page.name}
+        for page in pages
+        for cell in page.code_cells
+        for output in cell.outputs
+        if MIME in output.get("data", {})
+    ]
+    write_json(root / "_build" / "claims.json", found)
+    write_json(root / "_build" / "seconds.json", {page.name: page.seconds for page in pages})
+    now = settings.current()
+    if now.scale == "paper" and now.first_seed == 0:  # a run on other seeds tries the rows, and replaces none
+        measured_now = {page.name for page in pages if page.running_cell}
+        _keep_paper_results(root, [claim for claim in found if claim["scale"] == "paper"], measured_now)
+    return found
+
+
+def read_paper_results(root: Path) -> Rows:
+    """Return the committed rows at the documents' own sizes; none if there is no such file.
+
+    Raises:
+        ValueError: a row's page is not in the table of contents, so the row would stand nowhere.
+    """
+    path = root / PAPER_RESULTS
+    kept: Rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    pages = set(toc_names(root))
+    lost = [f"{row['id']} {row['claim']!r} of {row['page']}" for row in kept if row["page"] not in pages]
+    if lost:
+        raise ValueError(f"{PAPER_RESULTS} holds rows whose page is not in _toc.yml: {'; '.join(lost)}")
+    return kept
+
+
+def _keep_paper_results(root: Path, found: Rows, measured_now: set[str]) -> None:
+    """Put the results of a build at paper scale into the file that is committed, with where they come from.
+
+    Pages that came from the cache keep the entries, and so the dates, that they have.
+    """
+    kept = read_paper_results(root)
+    renewed = measured_now | ({claim["page"] for claim in found} - {claim["page"] for claim in kept})
+    results = [claim for claim in kept if claim["page"] not in renewed]
+    made = origin()
+    results += [{**claim, **made} for claim in found if claim["page"] in renewed]
+    write_json(root / PAPER_RESULTS, sorted(results, key=lambda claim: claim["id"]))
+
+
+def origin() -> dict[str, Any]:
+    """Return where a measurement comes from: the date, the machine, the versions of the libraries."""
+    cpu = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.*)$", cpu.read_text(), flags=re.M) if cpu.exists() else []
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores",
+        "versions": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name) if d.name in VERSIONS},
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON for people and programs to read, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+"""The documents' losses, and the loss of an inversion."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("innerview")
+def binary_crossentropy_by_class(y_true: Any, y_pred: Any) -> Any:
+    """Return the loss of document E (row E2): a binary cross-entropy for each class, summed over the classes.
+
+    It is ``-sum(y log p + (1 - y) log(1 - p))`` over the last axis, with the probabilities ``p`` clipped to
+    [1e-10, 0.9999999] as published. Where ``p`` is clipped, the gradient is zero. One-hot labels and probabilities
+    have shape ``(..., classes)``, the result ``(...)``.
+    """
+    p = ops.clip(y_pred, 1e-10, 0.9999999)
+    return -ops.sum(y_true * ops.log(p) + (1 - y_true) * ops.log(1 - p), axis=-1)
+
+
+@keras.saving.register_keras_serializable("innerview")
+def softmax_crossentropy(y_true: Any, logits: Any) -> Any:
+    """Return the cross-entropy of the softmax of logits, ``-sum(y log softmax(logits))`` over the last axis.
+
+    Document D sums it over the batch; see the note on `loss` in `fit_ensemble`. Shapes are as in
+    `binary_crossentropy_by_class`.
+    """
+    return ops.categorical_crossentropy(y_true, logits, from_logits=True)
+
+
+def l1_distance(target: Any, outputs: Any) -> Any:
+    """Return document B's distance of outputs from a target: the sum of absolute differences, times 0.35.
+
+    Outputs ``(n, networks, units)`` of networks side by side give distances ``(n, networks)``; all others ``(n,)``.
+    """
+    axes = -1 if len(target.shape) == 3 else tuple(range(1, len(target.shape)))
+    return 0.35 * ops.sum(ops.abs(target - outputs), axis=axes)
+
+
+class SummedOutput(keras.losses.Loss):
+    """The model's output itself, summed: what is minimised where the output is a distance already."""
+
+    def __init__(self, dtype: str):
+        super().__init__(reduction="sum", dtype=dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the output."""
+        return y_pred

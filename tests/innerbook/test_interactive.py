@@ -1,0 +1,132 @@
+import json
+import re
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.distance import pdist
+
+from innerbook import interactive, style
+
+
+def view_data(html: str) -> dict[str, Any]:
+    return json.loads(re.search(r"data = (\{.*\});", html)[1])  # type: ignore[index]
+
+
+def test_each_view_has_a_script_of_its_name() -> None:
+    scripts = {path.stem for path in Path(interactive.__file__).parent.glob("*.js")}
+    assert scripts == {"frame_player", "linked_scatter", "rotating_scatter", "depth_profile"}
+    assert all(callable(getattr(interactive, name)) for name in scripts)
+
+
+def test_frame_player_holds_each_frame_on_its_own_scale() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 5, (4, 3, 4))
+    values[:, 2, 2:] = np.nan
+    panels = {"output": values, "square": values[:, :2, :2]}
+    html = interactive.frame_player(panels, ["a", "b", "</script>", "d"], "cells").data
+    data = view_data(html)
+    film = data["films"][0]
+    assert (film["rows"], film["columns"], film["labels"]) == (3, 4, [str(i) for i in range(10)])
+    cells = np.frombuffer(b64decode(film["cells"]), "uint8").reshape(values.shape)
+    shown = np.isfinite(values)
+    assert (cells[~shown] == 255).all()
+    peaks = np.nanmax(values, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(cells[shown] / 254, (values / peaks)[shown], atol=0.5 / 254)
+    assert data["films"][1]["labels"] == [] and data["captions"][2] == "</script>"
+    assert html.count("</script>") == 1 and 'max="3"' in html and "://" not in html
+    assert html.count("<canvas") == 2 and 'aria-label="output. cells"' in html
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        (np.ones((4, 2, 2)), r"expected \(3, rows, columns\).*'panel' has shape \(4, 2, 2\)"),
+        (np.ones((3, 4)), r"'panel' has shape \(3, 4\)"),
+        (np.full((3, 2, 2), -0.5), "from 0 on; 'panel' has -0.5"),
+    ],
+)
+def test_frame_player_refuses_what_it_cannot_draw(values: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        interactive.frame_player({"panel": values}, ["a", "b", "c"], "cells")
+
+
+def test_linked_scatter_holds_places_and_digits() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 2)) * [1, 4]
+    labels = np.arange(60) % 10
+    images = np.zeros((60, 784))
+    images.reshape(60, 28, 28)[:, 4:24, 4:24] = rng.uniform(size=(60, 20, 20))
+    data = view_data(interactive.linked_scatter({"a": points}, labels, images, "dots").data)
+    places = np.array(data["places"][0])
+    assert places.min() >= 0 and places.max() <= 320
+    # Both axes have one scale: distances keep their ratios. Up is up, as in the still picture.
+    assert places[points[:, 1].argmax(), 1] < places[points[:, 1].argmin(), 1]
+    scale = pdist(places) / pdist(points)
+    assert np.median(np.abs(scale / np.median(scale) - 1)) < 0.02
+    assert data["labels"] == labels.tolist()
+    label, x, y = data["names"][0][3]
+    assert label == 3 and (x, y) == pytest.approx(np.median(places[labels == 3], axis=0))
+    sheet = np.array(Image.open(BytesIO(b64decode(data["sheet"].split(",")[1]))).convert("L"), "float") / 255
+    assert sheet.shape == (40, 1_000)
+    last = sheet[20:40, 9 * 20 : 10 * 20]  # the 60th digit, tenth of the second row
+    np.testing.assert_allclose(last, 1 - images[59].reshape(28, 28)[4:24, 4:24], atol=1 / 29)
+
+
+def test_linked_scatter_puts_equal_points_in_the_middle() -> None:
+    html = interactive.linked_scatter({"a": np.ones((3, 2))}, np.arange(3), np.zeros((3, 784)), "dots").data
+    assert view_data(html)["places"] == [[[160, 160]] * 3]
+
+
+@pytest.mark.parametrize(
+    "labels, images, said",
+    [
+        (np.array([0, 1, 10]), np.zeros((3, 784)), r"labels from 0 to 9; received \[10\]"),
+        (np.eye(3), np.zeros((3, 784)), "integer labels"),
+        (np.arange(4), np.zeros((4, 784)), r"shape \(4, 2\); 'a' has \(3, 2\)"),
+        (np.arange(3), np.zeros((4, 784)), r"images of shape \(3, 784\).*received \(4, 784\)"),
+        (np.arange(3), np.zeros((3, 28, 28)), r"received \(3, 28, 28\)"),
+        (np.arange(3), np.full((3, 784), 255), r"values in \[0, 1\]; received 255 to 255"),
+    ],
+)
+def test_linked_scatter_refuses_what_does_not_fit(labels: np.ndarray, images: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        interactive.linked_scatter({"a": np.arange(6.0).reshape(3, 2)}, labels, images, "dots")
+
+
+def test_rotating_scatter_holds_the_points_and_loads_nothing() -> None:
+    points = np.array([[1.0, 0.0, -2.0], [0.5, 2.0, 0.0]])
+    html = interactive.rotating_scatter({"a <b>": points}, np.array([3, 7]), "two points").data
+    assert "[[50, 0, -100], [25, 100, 0]]" in html and '"groups": [0, 1]' in html
+    assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input type="range"' in html
+    assert "http" not in html and "src=" not in html
+
+
+def test_rotating_scatter_has_a_colour_for_each_label_or_says_so() -> None:
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    data = view_data(interactive.rotating_scatter({"a": points}, np.arange(20) % 7, "dots").data)
+    assert data["colours"] == list(style.COLOURS) and max(data["groups"]) == 6
+    with pytest.raises(ValueError, match=r"expected 7 groups at most.*received 10: 0, 1, 2"):
+        interactive.rotating_scatter({"a": points}, np.arange(20) % 10, "dots")
+    with pytest.raises(ValueError, match=r"expected points of shape \(20, 3\); 'b' has \(20, 2\)"):
+        interactive.rotating_scatter({"b": points[:, :2]}, np.arange(20) % 7, "dots")
+
+
+def test_depth_profile_holds_the_ratios() -> None:
+    html = interactive.depth_profile({"a & b": 0.5, "c": 1.0}, 20, "two lines").data
+    data = view_data(html)
+    assert data["ratios"] == [0.5, 1.0] and data["names"] == ["a & b", "c"]
+    assert 'max="18"' in html and "a &amp; b" in html and 'width="640"' in html and "://" not in html
+
+
+def test_depth_profile_refuses_what_it_cannot_draw() -> None:
+    with pytest.raises(ValueError, match=r"expected 4 lines at most.*received 5"):
+        interactive.depth_profile({f"{i}": 0.5 for i in range(5)}, 20, "lines")
+    with pytest.raises(ValueError, match="ratios above 0 and a depth of 16 or more; received"):
+        interactive.depth_profile({"a": 0.0}, 20, "line")
+    with pytest.raises(ValueError, match=r"received \{'a': 0.5\}, 12"):
+        interactive.depth_profile({"a": 0.5}, 12, "line")
