@@ -1,6 +1,7 @@
 # Two commands: `make book` builds the course, `make test` checks it. Each sets up what it needs first.
 
 SCALE ?= class
+SEED ?= 0
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
 BIN := .venv/Scripts
@@ -10,28 +11,47 @@ BIN := .venv/bin
 endif
 
 export INNERVIEW_SCALE := $(SCALE)
+export INNERVIEW_FIRST_SEED := $(SEED)
 # TensorFlow's remarks about the processor are not for readers, and without oneDNN it rounds alike everywhere.
 export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 0
 # Compiled bytecode saves every notebook some 15 seconds of importing Keras.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book test benchmark lab format lock clean
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+ISSUE_FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+
+.PHONY: book test check test-tensorflow test-jax benchmark lab format lock clean
 
 book: .venv/ready
-	$(BIN)/python book/_ext/build.py
+	$(BIN)/innerbook build
 
-test: .venv/ready
+test: check test-tensorflow test-jax
+
+# What needs no test run: style, types, and the files that the repository's host reads. None asks the network.
+check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(ISSUE_FORMS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/zizmor --quiet --offline --pedantic .
+
+test-tensorflow: export KERAS_BACKEND := tensorflow
+test-tensorflow: .venv/ready
 	$(BIN)/python -m pytest
+
+# innerview promises to run on this backend, too.
+test-jax: export KERAS_BACKEND := jax
+test-jax: .venv/ready
+	$(BIN)/python -m pytest tests/innerview
 
 # Compares speeds in one run, and writes book/benchmarks.json for the report. It needs PyTorch (some 3 GB on Linux),
 # which nothing else does.
 benchmark: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch
-	PYTHONPATH=book/_ext $(BIN)/python tests/benchmark.py
+	$(BIN)/python benchmarks/benchmark.py
 
 # Opens the chapters as notebooks: right-click a page, "Open With", "Notebook".
 lab: .venv/ready
@@ -44,7 +64,7 @@ format: .venv/ready
 # Resolves every dependency anew, for all platforms at once.
 lock: .venv/ready
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --group book --group test --universal --upgrade --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --universal --upgrade --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 clean:
