@@ -1,6 +1,7 @@
 """Rules that the book's own pages keep."""
 
 import ast
+import json
 import re
 import statistics
 import sys
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from nbclient import NotebookClient
 
-from innerbook.build.pages import toc_names
+from innerbook.build.executing import INLINE
+from innerbook.build.pages import read_pages, toc_names
+from innerbook.claims import MIME
 from innerbook.fingerprint import _without_docstrings
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,16 +12,14 @@ from itertools import repeat
 from multiprocessing import current_process, get_context
 from operator import index
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from IPython.display import DisplayHandle
-from sklearn.metrics import pairwise_distances
 
 from innerbook import memory, settings
+from innerbook.reduction import Map, Method, one_map
 
-Method = Literal["UMAP", "t-SNE"]
-Map = tuple[np.ndarray, np.ndarray]
 # Python's own rule for processes that are started fresh.
 _GUARD = 'save the script as a file and put what it does under `if __name__ == "__main__":`'
 
@@ -58,7 +55,7 @@ def embed(method: Method, points: Sequence[tuple[np.ndarray, np.ndarray | None]]
     maps: list[Map] = []
     try:
         pool = _workers(settings.current())
-        for one in pool.map(one_map, repeat(method), *zip(*points, strict=True), map(index, seeds)):
+        for one in pool.map(_kept, repeat(method), *zip(*points, strict=True), map(index, seeds)):
             maps.append(one)
             passed = time.monotonic() - began
             left = passed / len(maps) * (len(points) - len(maps))
@@ -117,32 +114,6 @@ def _begin() -> None:
     sys.modules.update(dict.fromkeys(("keras", "tensorflow")))  # type: ignore[arg-type]
 
 
-@memory.cached
-def one_map(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> Map:
-    """Make one map, or read it from disk; what `embed` does in a process of its own."""
-    new = np.empty((0, x.shape[1]), x.dtype) if x_new is None else x_new
-    # Filters are set here because they do not reach a worker process from its parent. What UMAP says is expected.
-    with warnings.catch_warnings():
-        for said in ("using precomputed metric", "Transforming new data with precomputed metric"):
-            warnings.filterwarnings("ignore", said)
-        placed, placed_new = (_umap if method == "UMAP" else _tsne)(x, new, seed)
-    return np.asarray(placed, "float32"), np.asarray(placed_new, "float32")
-
-
-def _umap(x: np.ndarray, x_new: np.ndarray, seed: int) -> Map:
-    from umap import UMAP
-
-    # Below 4,096 points UMAP takes all distances, by a Python call for each pair; scikit-learn takes them at once.
-    few = len(x) < 4_096
-    reducer = UMAP(metric="precomputed" if few else "euclidean", random_state=seed, n_jobs=1)
-    placed = reducer.fit_transform(pairwise_distances(x) if few else x)
-    if not len(x_new):
-        return placed, np.empty((0, 2))
-    return placed, reducer.transform(pairwise_distances(x_new, x) if few else x_new)
-
-
-def _tsne(x: np.ndarray, x_new: np.ndarray, seed: int) -> Map:
-    from openTSNE import TSNE
-
-    placed = TSNE(random_state=seed, n_jobs=1).fit(x)
-    return placed, placed.transform(x_new) if len(x_new) else np.empty((0, 2))
+def _kept(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> Map:
+    """Make one map, or read it from disk; it runs in a process of its own."""
+    return memory.cached(one_map)(method, x, x_new, seed)

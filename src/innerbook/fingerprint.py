@@ -173,7 +173,12 @@ def _told(value: Any, inside: tuple[int, ...]) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.hasobject:
             raise TypeError(f"expected arrays of numbers or text; received one of Python objects, {value.dtype}")
-        return ["array", list(value.shape), str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()]
+        return [
+            "array",
+            list(value.shape),
+            str(value.dtype),
+            hashlib.sha256(np.ascontiguousarray(value).data).hexdigest(),
+        ]
     if isinstance(value, Mapping):
         return ["mapping", [[_told(key, inside), _told(each, inside)] for key, each in value.items()]]
     if isinstance(value, Set):

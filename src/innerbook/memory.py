@@ -144,8 +144,9 @@ def _give_back(arguments: dict[str, Any], found: Arrays) -> None:
 
 
 def _models(arguments: dict[str, Any]) -> list[Any]:
-    import keras
-
+    keras = sys.modules.get("keras")
+    if keras is None:  # what is not imported cannot have made a model
+        return []
     found: list[Any] = []
     for value in arguments.values():
         several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]

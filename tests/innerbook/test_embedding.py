@@ -62,14 +62,14 @@ def test_workers_do_without_keras() -> None:
 
 def test_a_kept_map_is_read_rather_than_made(own_folder: Path) -> None:
     x, _ = clouds(0)
-    first = embedding.one_map("t-SNE", x, None, 0)
+    first = embedding._kept("t-SNE", x, None, 0)
     path = next(own_folder.glob("results/*.npz"))
     with np.load(path) as found:
         changed = {**found, "result 0": found["result 0"] + 1}
     np.savez(path, **changed)
-    np.testing.assert_array_equal(embedding.one_map("t-SNE", x, None, 0)[0], first[0] + 1)
-    embedding.one_map("t-SNE", x, x[:3], 0)
-    embedding.one_map("t-SNE", x, None, 1)
+    np.testing.assert_array_equal(embedding._kept("t-SNE", x, None, 0)[0], first[0] + 1)
+    embedding._kept("t-SNE", x, x[:3], 0)
+    embedding._kept("t-SNE", x, None, 1)
     assert len(list(own_folder.glob("results/*.npz"))) == 3
 
 
