@@ -101,6 +101,8 @@ def _key(function: Any, arguments: dict[str, Any]) -> str:
         backend, config = keras.backend.backend(), keras.config
         around += [backend, sys.modules[backend].__version__]
         around += [config.floatx(), config.image_data_format(), config.epsilon()]
+    if function.__module__.split(".")[0] not in fingerprint.OWN:  # a page's function may ask for its scale and seeds
+        around += [settings.current().scale, settings.current().first_seed]
     return fingerprint.of_values(function, arguments, around)[:24]
 
 

@@ -13,7 +13,7 @@ def report(values: Mapping[Any, Any] | None = None, /, **more: Any) -> None:
 
     A Mapping inside is one name for each of its entries, joined by ``_``; so is a key that is a tuple. Of a pandas
     Series the index counts, of a DataFrame column and index. One integer stays an integer, all else is a float. In the
-    text, ``{glue:text}`accuracy_hidden1:.3f` `` shows a number. Outside a notebook the values are only checked.
+    text, the role ``glue:text`` of ``accuracy_hidden1:.3f`` shows a number. Outside a notebook nothing is glued.
 
     Args:
         values: numbers, truth values, arrays, Mappings, Series or DataFrames by name.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from innerbook import memory
+from innerbook.settings import seeds
 from innerview import Monitor, deep_tanh, fit_ensemble, invert, invert_layer, random_start
 
 CALLS: list[Any] = []
@@ -52,6 +53,18 @@ def test_a_result_is_computed_once_and_comes_back_as_it_was(
     memory.cached(work)(x, power=3)
     assert CALLS == [2, 3] and len(kept(own_folder)) == 2
     assert capsys.readouterr().out == ""
+
+
+def drawn() -> np.ndarray:
+    return np.random.default_rng(seeds(1)[0]).random(3)
+
+
+def test_a_pages_function_that_asks_for_its_seeds_is_kept_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = memory.cached(drawn)()
+    monkeypatch.setenv("INNERVIEW_FIRST_SEED", "5")
+    assert not np.array_equal(memory.cached(drawn)(), first)
+    monkeypatch.setenv("INNERVIEW_FIRST_SEED", "0")
+    np.testing.assert_array_equal(memory.cached(drawn)(), first)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "turned"])

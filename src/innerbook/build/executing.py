@@ -98,6 +98,8 @@ class _Run:
             self.done += 1
             page.ended.set()
             self.say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {page.seconds:.0f} s")
+            for problem in page.problems:  # now, not at the end only: the other pages may take an hour
+                print(problem, flush=True)
 
 
 async def _execute(page: Page, profile: Path) -> None:
