@@ -30,7 +30,8 @@ def test_a_basic_block_adds_its_input() -> None:
     network = resnet(10, 32, 0, width=8, classes=10)
     image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
     names = ["pool1_pool", "conv2_block1_2_bn", "conv2_block1_out"]
-    before, inner, after = get_activations(network, image, names).values()
+    outputs = get_activations(network, image, names)
+    before, inner, after = (outputs[name] for name in names)
     np.testing.assert_allclose(after, np.maximum(before + inner, 0), rtol=1e-5)
 
 

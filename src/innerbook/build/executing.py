@@ -18,7 +18,7 @@ from innerbook import settings
 from innerbook.build.pages import Page
 
 # A cell that takes longer is stuck; at paper scale an honest one can take hours.
-CELL_SECONDS = {"class": 1_200, "paper": 24 * 3_600}
+CELL_SECONDS = {"class": 2_400, "paper": 24 * 3_600}
 HEARTBEAT_SECONDS = 15
 INLINE = "module://matplotlib_inline.backend_inline"
 
