@@ -147,9 +147,9 @@ def test_no_function_is_longer_than_forty_lines_of_code() -> None:
                 assert len(spans) <= 40, f"{path.stem}.{node.name} has {len(spans)}"
 
 
-# One of each part. What they compute is cut short, so that a test need not wait for what the build computes anyway.
+# One of each part but the last. What they compute is cut short: a test need not wait for what the build computes.
 ON_OTHER_SEEDS = ["1-first-network/fingerprints", "2-probes/network", "3-maps/dropout", "4-depth/relu"]
-ON_OTHER_SEEDS += ["5-inversion/undone", "6-residual/training"]
+ON_OTHER_SEEDS += ["5-inversion/undone"]  # a page of residual networks takes minutes, however short its fits
 SHORTENED = """
 import dataclasses, innerview, innerbook.zoo
 
@@ -172,8 +172,7 @@ innerbook.zoo.fit_ensemble = innerview.fit_ensemble
 
 @pytest.mark.parametrize("name", ON_OTHER_SEEDS)
 def test_a_page_of_each_part_runs_on_other_seeds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for kept in ("mnist", "imagenet"):
-        (tmp_path / kept).symlink_to(current().data_folder / kept)
+    (tmp_path / "mnist").symlink_to(current().data_folder / "mnist")
     changes = {"FIRST_SEED": "5", "OFFLINE": "1", "DATA": f"{tmp_path}"}
     for setting, value in changes.items():
         monkeypatch.setenv(f"INNERVIEW_{setting}", value)
