@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,3 +21,8 @@ def float64() -> Iterator[None]:
         return
     with pytest.importorskip("jax").enable_x64(True):
         yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

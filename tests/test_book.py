@@ -67,7 +67,8 @@ def test_every_picture_has_a_description_and_a_caption() -> None:
         assert len(options.get("figure", {}).get("caption", "")) > 20, f"{name}: {cell}"
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+# The guide is no chapter: it asks nothing and claims nothing.
+@pytest.mark.parametrize("path", [p for p in CHAPTERS if p.parent.name != "book"], ids=lambda path: path.stem)
 def test_every_chapter_has_its_parts(path: Path) -> None:
     text = path.read_text("utf-8")
     parts = ["**You will learn**", "**You need**", "**It takes**", "{measured-time}`.`", "## The question"]
@@ -117,7 +118,7 @@ def test_the_helper_is_keras_and_numpy_and_small() -> None:
     files = sorted(ROOT.glob("src/innerview/**/*.py"))
     allowed = {"innerview", "keras", "numpy"} | set(sys.stdlib_module_names)
     assert {(path.stem, name) for path in files for name in imports(path) if name.split(".")[0] not in allowed} == set()
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 1_250
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 1_900
 
 
 @pytest.mark.parametrize(
@@ -147,9 +148,9 @@ def test_no_function_is_longer_than_forty_lines_of_code() -> None:
                 assert len(spans) <= 40, f"{path.stem}.{node.name} has {len(spans)}"
 
 
-# One of each part but the last. What they compute is cut short: a test need not wait for what the build computes.
+# One of each part. What they compute is cut short: a test need not wait for what the build computes.
 ON_OTHER_SEEDS = ["1-first-network/fingerprints", "2-probes/network", "3-maps/dropout", "4-depth/relu"]
-ON_OTHER_SEEDS += ["5-inversion/undone"]  # a page of residual networks takes minutes, however short its fits
+ON_OTHER_SEEDS += ["5-inversion/undone", "6-residual/copies"]
 SHORTENED = """
 import dataclasses, innerview, innerbook.zoo
 
@@ -167,6 +168,7 @@ for name in ("fit_ensemble", "fit_inputs", "invert"):
     setattr(innerview, name, shortened(getattr(innerview, name)))
 innerview.invert_layer = shortened(innerview.invert_layer, least=20)
 innerbook.zoo.fit_ensemble = innerview.fit_ensemble
+innerbook.zoo._digits_resnet = lambda side: innerview.resnet(10, side, 0, 16, 10)
 """
 
 

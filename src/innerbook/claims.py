@@ -56,7 +56,7 @@ class Claim:
 
     Raises:
         ValueError: there are no statements, numbers of runs differ or are below 5, or a measurement is not finite.
-        TypeError: a statement has numbers where truth values belong.
+        TypeError: a statement has numbers where truth values belong, or a measurement has no numbers.
     """
 
     id: str
@@ -81,6 +81,8 @@ class Claim:
         if self.runs < (5 if self.random else 1):
             raise ValueError(f"expected at least 5 runs where something is random; received {self.runs}")
         for name, values in self.measured.items():
+            if np.asarray(values).dtype.kind not in "biuf":
+                raise TypeError(f"expected a number for each run; {name!r} has {np.asarray(values).dtype}")
             if not np.all(np.isfinite(values)):
                 raise ValueError(f"expected finite measurements; {name!r} is {values}")
         for name, truth in self.holds.items():

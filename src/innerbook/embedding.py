@@ -1,6 +1,5 @@
 """Maps of activations in two dimensions, by UMAP and t-SNE, and where new points fall on them."""
 
-import os
 import signal
 import sys
 import time
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from IPython.display import DisplayHandle
 
 from innerbook import memory, settings
 from innerbook.reduction import Map, Method, one_map
@@ -33,8 +31,8 @@ def embed(method: Method, points: Sequence[tuple[np.ndarray, np.ndarray | None]]
 
     Args:
         method: ``"UMAP"`` or ``"t-SNE"``.
-        points: pairs of the points that make the map, float32 of shape ``(n, dimensions)``, four or more, and the new
-            points that are placed on the finished map, ``(m, dimensions)``, or None for no new ones.
+        points: pairs of the points that make the map, ``(n, dimensions)``, four or more, and the new points that are
+            placed on the finished map, ``(m, dimensions)``, or None for no new ones. Numbers are taken as float32.
         seeds: one for each map.
 
     Returns:
@@ -42,50 +40,64 @@ def embed(method: Method, points: Sequence[tuple[np.ndarray, np.ndarray | None]]
 
     Raises:
         ValueError: `method` is neither of the two, there is no map to make, there are more or fewer seeds than maps,
-            new points have another number of dimensions than the old, there are fewer than four points, all of them
-            are the same, or one is not finite.
+            new points have another number of dimensions than the old, there are fewer than four points or two
+            dimensions, all points are the same, one is no number or not finite, or squares of them are not.
         RuntimeError: the processes that make the maps cannot run: they start from a script that does not let itself
             be imported, or one has ended early.
     """
-    _check(method, points, seeds)
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {list(get_args(Method))}; received {method!r}")
+    if not points or len(seeds) != len(points):
+        raise ValueError(f"expected a seed for each map, at least one; received {len(points)} maps, {len(seeds)} seeds")
+    pairs = [_checked(i, *pair) for i, pair in enumerate(points)]
     _check_script()
     began = time.monotonic()
-    told = DisplayHandle()
-    memory._show(told, f"{method}: {len(points)} maps to make.")
-    maps: list[Map] = []
+    note = memory.Note()
+    note.say(f"{method}: {len(points)} maps to make.")
+    maps: list[memory.Kept[Map]] = []
     try:
         pool = _workers(settings.current())
-        for one in pool.map(_kept, repeat(method), *zip(*points, strict=True), map(index, seeds)):
+        for one in pool.map(_kept, repeat(method), *zip(*pairs, strict=True), map(index, seeds)):
             maps.append(one)
             passed = time.monotonic() - began
             left = passed / len(maps) * (len(points) - len(maps))
-            text = f"{method}: {len(maps)} of {len(points)} maps, {passed:.0f} s; about {left:.0f} s left."
-            memory._show(told, text)
+            note.say(f"{method}: {len(maps)} of {len(points)} maps, {passed:.0f} s; about {left:.0f} s left.")
     except BrokenProcessPool:
         _workers.cache_clear()  # the next call gets new ones
         raise RuntimeError(
             f"a process that makes maps has ended early. In a script, each process imports it: {_GUARD}. "
             "Elsewhere, memory may have run out."
         ) from None
-    memory._show(told, f"{method}: {len(maps)} maps in {time.monotonic() - began:.0f} s.")
-    return maps
+    at_once = min(len(maps), settings.usable_cores())
+    saved = {name: seconds / at_once for one in maps for name, seconds in one.saved.items()}
+    note.say(f"{method}: {len(maps)} maps in {time.monotonic() - began:.0f} s.", saved)
+    return [one.result for one in maps]
 
 
-def _check(method: Method, points: Sequence[tuple[np.ndarray, np.ndarray | None]], seeds: Sequence[int]) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {list(get_args(Method))}; received {method!r}")
-    if not points or len(seeds) != len(points):
-        raise ValueError(f"expected a seed for each map, at least one; received {len(points)} maps, {len(seeds)} seeds")
-    for i, (x, x_new) in enumerate(points):
-        if x.ndim != 2 or (x_new is not None and x_new.shape[1:] != x.shape[1:]):
-            shapes = x.shape, None if x_new is None else x_new.shape
-            raise ValueError(f"expected arrays of shape (n, dimensions) and (m, dimensions); received {shapes}")
-        if len(x) < 4:
-            raise ValueError(f"expected at least 4 points for a map; map {i} has {len(x)}")
-        if not np.isfinite(x).all() or (x_new is not None and not np.isfinite(x_new).all()):
-            raise ValueError(f"expected finite points; map {i} has others")
-        if (x == x[0]).all():
-            raise ValueError(f"expected points that differ; all {len(x)} of map {i} are the same")
+def _checked(i: int, x: np.ndarray, x_new: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a map's points and new points as float32, if they make one."""
+    given = [np.asarray(each) for each in (x, x_new) if each is not None]
+    if any(each.dtype.kind not in "biuf" for each in given):
+        raise ValueError(f"expected numbers; map {i} has {', '.join(str(each.dtype) for each in given)}")
+    if any(each.ndim != 2 or each.shape[1:] != given[0].shape[1:] for each in given):
+        raise ValueError(
+            "expected arrays of shape (n, dimensions) and (m, dimensions); "
+            f"received {tuple(None if each is None else np.shape(each) for each in (x, x_new))}"
+        )
+    if len(given[0]) < 4 or given[0].shape[1] < 2:
+        raise ValueError(f"expected at least 4 points for a map, of 2 dimensions; map {i} has {given[0].shape}")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        old, *new = (each.astype("float32") for each in given)
+    if not all(np.isfinite(each).all() for each in (old, *new)):
+        raise ValueError(f"expected finite points; map {i} has others")
+    if (old == old[0]).all():
+        raise ValueError(f"expected points that differ; all {len(old)} of map {i} are the same")
+    spread, largest = np.ptp(old, axis=0).max(), max(np.abs(each).max(initial=0) for each in (old, *new))
+    if spread < 1e-15 or largest > 1e15:  # their squares would be 0 or infinite
+        raise ValueError(
+            f"expected points up to 1e15 that differ by 1e-15 or more; map {i} goes to {largest:g}, by {spread:g}"
+        )
+    return old, new[0] if new else None
 
 
 def _check_script() -> None:
@@ -102,8 +114,7 @@ def _check_script() -> None:
 def _workers(of: settings.Settings) -> ProcessPoolExecutor:
     # Each is a fresh Python, as TensorFlow's threads do not survive a copy. They stay, for UMAP is compiled in each.
     # They take their settings from the environment as they start, so other settings get other workers.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ProcessPoolExecutor(cores, get_context("spawn"), initializer=_begin)
+    return ProcessPoolExecutor(settings.usable_cores(), get_context("spawn"), initializer=_begin)
 
 
 def _begin() -> None:
@@ -114,6 +125,6 @@ def _begin() -> None:
     sys.modules.update(dict.fromkeys(("keras", "tensorflow")))  # type: ignore[arg-type]
 
 
-def _kept(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> Map:
+def _kept(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> memory.Kept[Map]:
     """Make one map, or read it from disk; it runs in a process of its own."""
-    return memory.cached(one_map)(method, x, x_new, seed)
+    return memory.kept(one_map, method, x, x_new, seed)

@@ -9,7 +9,15 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from innerbook.style import COLOURS, DIGIT_COLOURS, check_digits, check_points, colours_for, label_medians
+from innerbook.style import (
+    COLOURS,
+    DIGIT_COLOURS,
+    check_digits,
+    check_numbers,
+    check_points,
+    colours_for,
+    label_medians,
+)
 
 
 def median_band(
@@ -22,15 +30,23 @@ def median_band(
 ) -> Axes:
     """Draw the median over runs as a line and their range as a band, for each named array ``(points, runs)``.
 
-    `x`, of shape ``(points,)`` or ``(points, runs)``, is one array for all or has the names of `runs`. With `each`,
-    there is a line for each run instead.
+    `x`, of shape ``(points,)``, is one array for all or has the names of `runs`. With `each`, there is a line for each
+    run instead, and `x` may be of shape ``(points, runs)``.
 
     Raises:
-        ValueError: there are more than seven named arrays, or one is not of shape ``(points, runs)``.
+        ValueError: there are more than seven named arrays, or one is not of shape ``(points, runs)``, does not fit its
+            `x`, is empty, or holds what is no finite number.
     """
     for name, values in runs.items():
         if np.ndim(values) != 2:
             raise ValueError(f"expected arrays of shape (points, runs); {name!r} has {np.shape(values)}")
+        check_numbers(name, values)
+        along = x[name] if isinstance(x, Mapping) else x
+        check_numbers(f"x of {name}", along)
+        if np.shape(along) != np.shape(values)[:1] and not (each and np.shape(along) == np.shape(values)):
+            raise ValueError(
+                f"expected an x for each point of {name!r}, {np.shape(values)}; received {np.shape(along)}"
+            )
     for colour, (name, values) in zip(colours_for(runs), runs.items(), strict=True):
         along = x[name] if isinstance(x, Mapping) else x
         if each:
@@ -45,7 +61,15 @@ def median_band(
 
 
 def strip(ax: Axes, groups: Mapping[str, np.ndarray], ylabel: str) -> Axes:
-    """Draw each group's values as dots over its name, with a bar at the median."""
+    """Draw each group's values, of shape ``(values,)``, as dots over its name, with a bar at the median.
+
+    Raises:
+        ValueError: a group has another shape, no value, or one that is no finite number.
+    """
+    for name, values in groups.items():
+        if np.ndim(values) != 1:
+            raise ValueError(f"expected groups of shape (values,); {name!r} has {np.shape(values)}")
+        check_numbers(name, values)
     for i, (name, values) in enumerate(groups.items()):
         ax.plot(np.full(len(values), i), values, "o", color=COLOURS[0], alpha=0.6, markeredgewidth=0)
         ax.plot([i - 0.25, i + 0.25], [np.median(values)] * 2, color=COLOURS[1], linewidth=2)
@@ -63,8 +87,8 @@ def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: flo
     (0) and red (positive), else in white to black; each image has its own scale, from 0 to its own largest value.
 
     Raises:
-        ValueError: images are not square, those in colour are no floats, or a row has more or fewer images than
-            there are `columns`.
+        ValueError: images are not square, those in colour are no floats, one holds what is no finite number, or a row
+            has more or fewer images than there are `columns`.
     """
     squares = {name: _square(name, images) for name, images in rows.items()}
     for name, images in squares.items():
@@ -93,6 +117,8 @@ def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: flo
 def _square(name: str, images: np.ndarray) -> np.ndarray:
     """Return images as ``(n, side, side)``, or ``(n, side, side, 3)`` if they are in colour."""
     images = np.asarray(images)
+    check_numbers(name, images)
+    images = images.astype("float64") if images.ndim < 4 and images.dtype.kind in "biu" else images
     shape = images.shape
     if images.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
         return images.reshape(len(images), math.isqrt(shape[1]), -1)
@@ -143,8 +169,15 @@ def heat_map(ax: Axes, x: np.ndarray, values: np.ndarray, ylabel: str, label: st
     have the colour of the least.
 
     Raises:
-        ValueError: a value is negative or no number, or none is above 0.
+        ValueError: a value is negative or no number, none is above 0, there is not a row of values for each step, or
+            steps do not go up.
     """
+    if values.ndim != 2 or np.shape(x) != values.shape[:1]:
+        raise ValueError(f"expected a step for each row of values, {values.shape}; received {np.shape(x)}")
+    check_numbers("x", x)
+    if not (np.diff(np.asarray(x, "float64")) > 0).all():
+        raise ValueError(f"expected steps that go up; received {np.asarray(x)}")
+    check_numbers(ylabel, values)
     peak = values.max()
     if not (values.min() >= 0 and peak > 0):
         raise ValueError(f"expected values from 0 on, some above; received {values.min():g} to {peak:g}")

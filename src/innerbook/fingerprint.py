@@ -47,10 +47,14 @@ def of_modules(names: Iterable[str]) -> str:
 
 def libraries(function: Any) -> set[str]:
     """Return the libraries that a function's module imports, directly or through modules of ours."""
-    module = sys.modules[function.__module__]
-    if module.__name__.split(".")[0] in OWN:
-        return _libraries(closure([module.__name__]))
+    if is_ours(function):
+        return _libraries(closure([_written_in(function)]))
     return {name.split(".")[0] for name in sys.modules}  # a page may use whatever is loaded
+
+
+def is_ours(function: Any) -> bool:
+    """Say whether a function is one of innerview or innerbook, and not a page's."""
+    return _written_in(function).split(".")[0] in OWN
 
 
 def _libraries(names: Iterable[str]) -> set[str]:
@@ -152,8 +156,9 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
 def of_values(*values: Any) -> str:
     """Return a digest of values: numbers, text, arrays, Keras models and other Keras objects, functions, classes.
 
-    Functions and classes of ours count with their modules; those of a page, with their code, defaults, closures and
-    the globals that they read; those of a library, with the library's version.
+    Functions and classes of ours count with their modules; those of a library, with the library's version; those of a
+    page, with their code, defaults, closures, attributes, and the globals and modules that they read. Objects count
+    with what they hold.
 
     Raises:
         TypeError: a value cannot be digested. It is never left out.
@@ -165,26 +170,29 @@ def _told(value: Any, inside: tuple[int, ...]) -> Any:
     """Turn a value into JSON that tells all of it; `inside` are those that it is part of, by identity."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float | complex | bytes | np.generic | slice | range | Path):
+    if isinstance(value, float | complex | bytes | np.generic | np.dtype | slice | range | Path | types.EllipsisType):
         return [type(value).__name__, repr(value)]
     if id(value) in inside:
         return "itself"
     inside = (*inside, id(value))
+    if isinstance(value, np.ma.MaskedArray):
+        return ["masked", _told([value.data, np.ma.getmaskarray(value)], inside)]
     if isinstance(value, np.ndarray):
         if value.dtype.hasobject:
             raise TypeError(f"expected arrays of numbers or text; received one of Python objects, {value.dtype}")
-        return [
-            "array",
-            list(value.shape),
-            str(value.dtype),
-            hashlib.sha256(np.ascontiguousarray(value).data).hexdigest(),
-        ]
+        return ["array", list(value.shape), str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, Mapping):
         return ["mapping", [[_told(key, inside), _told(each, inside)] for key, each in value.items()]]
     if isinstance(value, Set):
         return ["set", sorted(json.dumps(_told(each, inside)) for each in value)]
+    if isinstance(value, tuple):  # which NumPy, for one, takes for another thing than a list
+        return ["tuple", _told(type(value), inside), [_told(each, inside) for each in value]]
     if isinstance(value, Sequence):
         return ["sequence", [_told(each, inside) for each in value]]
+    return _told_code_or_object(value, inside)
+
+
+def _told_code_or_object(value: Any, inside: tuple[int, ...]) -> Any:
     if isinstance(value, type):
         return ["class", _told_code(value, inside)]
     if isinstance(value, property):
@@ -197,6 +205,8 @@ def _told(value: Any, inside: tuple[int, ...]) -> Any:
         return ["partial", _told([value.func, value.args, value.keywords], inside)]
     if isinstance(value, types.MethodType):
         return ["method", _told([value.__func__, value.__self__], inside)]
+    if isinstance(value, types.BuiltinFunctionType) and not isinstance(value.__self__, types.ModuleType | None):
+        return ["method", value.__name__, _told(value.__self__, inside)]  # of a dict, say
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType | np.ufunc):
         return ["function", _told_code(value, inside)]
     return _told_object(value, inside)
@@ -210,48 +220,80 @@ def _told_object(value: Any, inside: tuple[int, ...]) -> Any:
         if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
             return ["tensor", _told(np.asarray(keras.ops.convert_to_numpy(value)), inside)]
     kind = _told_code(type(value), inside)
-    if hasattr(value, "get_config"):
-        own = [np.array(v) for v in getattr(value, "variables", ())]
-        return ["object", kind, _told(_nameless(value.get_config(), {}), inside), _told(own, inside)]
-    if dataclasses.is_dataclass(value):
-        return ["object", kind, _told({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, inside)]
+    if keras is not None and hasattr(value, "get_config"):
+        own = [each for each in vars(value).values() if isinstance(each, keras.Variable)]
+        variables = [np.array(each) for each in getattr(value, "variables", own)]
+        config = _nameless(_config(value), type(value).__name__, {})
+        return ["object", kind, *(_told(part, inside) for part in (config, variables, _unsaid(value)))]
     if hasattr(value, "__dict__"):
         return ["object", kind, _told(vars(value), inside)]
+    if dataclasses.is_dataclass(value):  # with slots
+        return ["object", kind, _told({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, inside)]
     raise TypeError(f"expected something that can be digested; received {type(value).__name__}: {value!r}")
+
+
+def _config(value: Any) -> Any:
+    try:
+        return value.get_config()
+    except NotImplementedError as error:
+        raise TypeError(f"expected a Keras object that tells its settings; {error}") from error
+
+
+def _unsaid(value: Any) -> dict[str, Any]:
+    """What a Keras object's settings only name, or leave out.
+
+    That is code of ours or of a page, such as an activation; and of a page's class, the attributes that its code names.
+    """
+    pages = [kind for kind in type(value).__mro__ if not _is_known(kind.__module__)]
+    parts = [part for kind in pages for part in vars(kind).values()]
+    functions = [getattr(part, "fget", getattr(part, "__func__", part)) for part in parts]
+    named = set().union(*(_names(f.__code__, None) for f in functions if isinstance(f, types.FunctionType)))
+    return {
+        name: each
+        for name, each in vars(value).items()
+        if (name in named and name != "name")
+        or not _is_library(_written_in(each if isinstance(each, types.FunctionType) else type(each)))
+    }
 
 
 def _told_model(model: Any, inside: tuple[int, ...]) -> Any:
     """A model is known by its layers' settings and code, how they are connected, and its weights."""
     layers = list(model._flatten_layers(include_self=False))
-    try:
-        config = model.get_config()
-    except NotImplementedError as error:
-        raise TypeError(f"expected a model whose layers tell their settings; {error}") from error
-    # Keras numbers the names that nobody gave as they come, in each process anew.
+    steps = [step for part in (model, *layers) for step in (part, *getattr(part, "operations", ()))]
     names: dict[str, str] = {}
-    for layer in (model, *layers):
-        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
-            names.setdefault(layer.name, f"layer {len(names)}")
+    for step in steps:
+        if _is_automatic(step.name, type(step).__name__):
+            names.setdefault(step.name, f"layer {len(names)}")
     kinds = sorted({json.dumps(_told_code(type(layer), inside)) for layer in layers})
+    unsaid = [_unsaid(layer) for layer in layers]
     weights = [np.array(variable) for variable in model.variables]
-    return [type(model).__name__, _told(_nameless(config, names), inside), kinds, _told(weights, inside)]
+    parts = [_nameless(_config(model), type(model).__name__, names), weights, unsaid]
+    return [type(model).__name__, kinds, *(_told(part, inside) for part in parts)]
 
 
-# How weights were drawn no longer matters once they are there; names come from Keras' counter.
-_PASSING = ("name", "build_config", "shared_object_id")
+def _is_automatic(name: Any, kind: str) -> bool:
+    """Keras numbers the names that nobody gave as they come, in each process anew: ``dense``, ``dense_1``."""
+    snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W", "", kind))).lower()
+    return isinstance(name, str) and re.fullmatch(rf"{snake}(_\d+)?", name) is not None
 
 
-def _nameless(config: Any, names: dict[str, str]) -> Any:
-    if isinstance(config, Mapping):
-        return {
-            key: _nameless(each, names)
-            for key, each in config.items()
-            if not (key in _PASSING and isinstance(each, str | int | Mapping)) and not key.endswith("_initializer")
-        } | ({"name": names[config["name"]]} if config.get("name") in names else {})
+def _nameless(config: Any, kind: str, names: dict[str, str]) -> Any:
+    """Return the settings of an object of this kind, with `names` for the automatic names inside, and without its own.
+
+    How weights were drawn no longer matters once they are there.
+    """
     if isinstance(config, list | tuple):
-        return [_nameless(each, names) for each in config]
-    return names.get(config, config) if isinstance(config, str) else config
+        return [_nameless(each, "", names) for each in config]
+    if not isinstance(config, Mapping):
+        return names.get(config, config) if isinstance(config, str) else config
+    inner = str(config.get("class_name", ""))
+    return {
+        key: _nameless(each, inner if key == "config" else "", names)
+        for key, each in config.items()
+        if key not in ("build_config", "shared_object_id")
+        and not key.endswith("_initializer")
+        and not (key == "name" and each not in names and _is_automatic(each, kind))
+    }
 
 
 def _told_module(name: str) -> list[str]:
@@ -271,30 +313,45 @@ def _version(package: str) -> str:
         ) from error
 
 
+def _written_in(value: Any) -> str:
+    """Return the module of a function or class; what a function says of itself, a decorator may have copied."""
+    own = value.__globals__.get("__name__", "__main__") if isinstance(value, types.FunctionType) else None
+    return own or getattr(value, "__module__", None) or "builtins"
+
+
 def _told_code(value: Any, inside: tuple[int, ...]) -> Any:
-    module = getattr(value, "__module__", None) or "builtins"
+    written, module = _written_in(value), getattr(value, "__module__", None) or "builtins"
     name = getattr(value, "__qualname__", getattr(value, "__name__", repr(value)))
     # What is defined on a page, in a test or a script has no version: its own code tells.
-    page = module == "__main__" or not (module.split(".")[0] in OWN or _is_library(module))
-    if "<locals>" not in name and not page:
-        return [*_told_module(module), name]
+    if "<" not in name and "(vectorized)" not in name and _is_known(written) and _is_known(module):
+        return [*_told_module(module), name, *(_told_module(written) if written != module else [])]
     if isinstance(value, type):
         bases = [_told_code(base, inside) for base in value.__bases__]
-        return [name, bases, _told({k: v for k, v in vars(value).items() if k not in _OF_EACH_CLASS}, inside)]
+        return [name, bases, _told({k: v for k, v in vars(value).items() if _is_own(k, v)}, inside)]
     if isinstance(value, types.FunctionType):
         return [name, _told_function(value, inside)]
-    if isinstance(value, np.ufunc):
-        return ["numpy", _version("numpy"), name]
     raise TypeError(f"expected a function or class with code in Python; received {value!r}")
 
 
+# What Python writes into each class. A dataclass' generated methods tell what its fields are.
 _OF_EACH_CLASS = ("__doc__", "__dict__", "__weakref__", "__module__", "__annotations__", "__firstlineno__",
-                  "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__")  # fmt: skip
+                  "__static_attributes__", "__abstractmethods__", "_abc_impl", "__parameters__",
+                  "__dataclass_fields__", "__dataclass_params__")  # fmt: skip
+
+
+def _is_own(name: str, value: Any) -> bool:
+    slot = isinstance(value, types.MemberDescriptorType) or type(value).__name__ == "_tuplegetter"
+    return not slot and name not in _OF_EACH_CLASS
+
+
+def _is_known(module: str) -> bool:
+    """Say whether a module is of ours or of a library."""
+    return module.split(".")[0] in OWN or _is_library(module)
 
 
 def _is_library(module: str) -> bool:
     package = module.split(".")[0]
-    return package in sys.stdlib_module_names or package in packages_by_module()
+    return package not in ("__main__", *OWN) and (package in sys.stdlib_module_names or package in packages_by_module())
 
 
 @functools.cache
@@ -304,12 +361,15 @@ def packages_by_module() -> Mapping[str, list[str]]:
 
 
 def _told_function(function: types.FunctionType, inside: tuple[int, ...]) -> Any:
-    """The code, the defaults, the closure, and those globals that the code names."""
+    """The code, the defaults, the closure, the attributes, and those globals and modules that the code names."""
     code = function.__code__
     cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
-    read = {name: function.__globals__[name] for name in sorted(_names(code)) if name in function.__globals__}
-    parts = [function.__defaults__, function.__kwdefaults__, cells, read]
-    return [_code_text(function), [_told(part, inside) for part in parts]]
+    named = sorted(_names(code, ("LOAD_GLOBAL", "LOAD_NAME")))
+    read = {name: function.__globals__[name] for name in named if name in function.__globals__}
+    attributes = {name: each for name, each in vars(function).items() if name != "__wrapped__"}  # which the closure has
+    parts = [function.__defaults__, function.__kwdefaults__, cells, read, attributes]
+    imported = [_told_module(name) for name in sorted(_names(code, ("IMPORT_NAME",)))]
+    return [_code_text(function), [_told(part, inside) for part in parts], imported]
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -319,16 +379,18 @@ def _is_filled(cell: types.CellType) -> bool:
         return False
 
 
-def _names(code: types.CodeType) -> set[str]:
-    own = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+def _names(code: types.CodeType, by: tuple[str, ...] | None) -> set[str]:
+    """The names in code, also in functions inside it: those that these instructions take, or all."""
+    own = set(code.co_names) if by is None else {e.argval for e in dis.get_instructions(code) if e.opname in by}
     inner = (each for each in code.co_consts if isinstance(each, types.CodeType))
-    return own.union(*(_names(each) for each in inner))
+    return own.union(*(_names(each, by) for each in inner))
 
 
 def _code_text(function: types.FunctionType) -> str:
-    if function.__name__ != "<lambda>":  # whose source is whatever stands on its first line
+    if function.__code__.co_name != "<lambda>":  # whose source is whatever stands on its first line
         with suppress(OSError, SyntaxError, TypeError):  # typed at a prompt, say
-            return of_code(textwrap.dedent(inspect.getsource(function)))
+            # Of the code, for of a decorated function Python gives the source of the one inside.
+            return of_code(textwrap.dedent(inspect.getsource(function.__code__)))
     return _bytecode(function.__code__)
 
 

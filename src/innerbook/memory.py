@@ -9,21 +9,24 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 from filelock import FileLock
-from IPython.display import DisplayHandle, Pretty
+from IPython import get_ipython
+from IPython.display import DisplayHandle
 
 from innerbook import fingerprint, settings
 
 Arrays = dict[str, np.ndarray]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+# How a page's outputs tell the build what was read from disk.
+MIME = "application/vnd.innerview.kept+json"
 # A descent's state is written each time that so much time has passed.
 PIECE_SECONDS = 60.0
 
@@ -42,6 +45,47 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class Note:
+    """A line below the running cell, in place of the one before. Outside a notebook there is nothing to see."""
+
+    def __init__(self) -> None:
+        self._handle, self._shown = DisplayHandle(), False
+
+    def say(self, text: str, saved: Mapping[str, float] | None = None) -> None:
+        """Show a line.
+
+        Args:
+            text: the line.
+            saved: for the build, of each kept result by its name the seconds that reading it has saved.
+        """
+        if hasattr(get_ipython(), "kernel"):
+            show = self._handle.update if self._shown else self._handle.display
+            show({"text/plain": text} | ({MIME: dict(saved)} if saved else {}), raw=True)
+            self._shown = True
+
+
+@dataclass(frozen=True)
+class Kept(Generic[_T]):
+    """A result that is on disk.
+
+    Attributes:
+        name: that of its file, without an ending.
+        result: what the function returned, now or before.
+        seconds: how long that took.
+        read: true if it was read from disk, false if it was computed now.
+    """
+
+    name: str
+    result: _T
+    seconds: float
+    read: bool
+
+    @property
+    def saved(self) -> dict[str, float]:
+        """The seconds of computing that reading has saved, by the result's name, for `Note.say`."""
+        return {self.name: self.seconds if self.read else 0.0}
 
 
 def cached(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -68,30 +112,28 @@ def cached(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @functools.wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        bound.apply_defaults()
-        what = getattr(function, "__name__", type(function).__name__)
-        key = _key(function, bound.arguments)
-        path = settings.current().data_folder / "results" / f"{what}-{key}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        told = DisplayHandle()
-        with FileLock(path.with_suffix(".lock")):  # a second process that wants the same waits for the first
-            found, how = read_arrays(path), "read from disk"
-            if found is None:
-                how = "computed now"
-                found = _computed(function, bound, path, told)
-        seconds = float(found.pop("seconds"))
-        _give_back(bound.arguments, found)
-        _show(told, f"{what}: {how}, {seconds:.0f} s of computing.")
-        return _unpacked(found)
+        return kept(function, *args, **kwargs).result
 
     return called
 
 
-def _show(told: DisplayHandle, text: str) -> None:
-    if "ipykernel" in sys.modules:  # a plain script has nowhere to show it
-        (told.update if getattr(told, "shown", False) else told.display)(Pretty(text))
-        told.shown = True  # type: ignore[attr-defined]
+def kept(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Kept[_T]:
+    """Do what `cached` does, and return beside the result whether it was read, and how long computing it took."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    what = getattr(function, "__name__", type(function).__name__).strip("<>")  # which no file's name may hold
+    path = settings.current().data_folder / "results" / f"{what}-{_key(function, bound.arguments)}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = Note()
+    with FileLock(path.with_suffix(".lock")):  # a second process that wants the same waits for the first
+        found = read_arrays(path)
+        read = found is not None
+        if found is None:
+            found = _computed(function, bound, path, lambda text: note.say(f"{what}: {text}"))
+    _give_back(bound.arguments, found)
+    one = Kept(path.stem, _unpacked(found), float(found["seconds"]), read)
+    note.say(f"{what}: {'read from disk' if read else 'computed now'}, {one.seconds:.0f} s of computing.", one.saved)
+    return one
 
 
 def _key(function: Any, arguments: dict[str, Any]) -> str:
@@ -99,14 +141,15 @@ def _key(function: Any, arguments: dict[str, Any]) -> str:
     around: list[Any] = [list(sys.version_info[:2]), np.__version__]
     if keras is not None and "keras" in fingerprint.libraries(function):
         backend, config = keras.backend.backend(), keras.config
-        around += [backend, sys.modules[backend].__version__]
-        around += [config.floatx(), config.image_data_format(), config.epsilon()]
-    if function.__module__.split(".")[0] not in fingerprint.OWN:  # a page's function may ask for its scale and seeds
+        around += [backend, sys.modules[backend].__version__, settings.onednn() if backend == "tensorflow" else ""]
+        around += [config.floatx(), config.dtype_policy(), config.image_data_format(), config.epsilon()]
+    if not fingerprint.is_ours(function):  # a page's function may ask for its scale, its seeds and the data
         around += [settings.current().scale, settings.current().first_seed]
+        around += [data.available() for name, data in sys.modules.items() if name == "innerbook.data"]
     return fingerprint.of_values(function, arguments, around)[:24]
 
 
-def _computed(function: Any, bound: inspect.BoundArguments, path: Path, told: DisplayHandle) -> Arrays:
+def _computed(function: Any, bound: inspect.BoundArguments, path: Path, say: Callable[[str], None]) -> Arrays:
     pieces = path.with_suffix("")
     models, digests = _models(bound.arguments), [_digest(m) for m in _models(bound.arguments)]
     began = time.monotonic()
@@ -114,8 +157,7 @@ def _computed(function: Any, bound: inspect.BoundArguments, path: Path, told: Di
         from innerbook.progress import Progress, Resume
 
         own = list(bound.arguments["callbacks"] or ())
-        extra = [Progress(lambda text: _show(told, f"{path.stem.split('-')[0]}: {text}")), Resume(pieces)]
-        bound.arguments["callbacks"] = [*own, *extra]
+        bound.arguments["callbacks"] = [*own, Progress(say), Resume(pieces)]
         try:
             result = function(*bound.args, **bound.kwargs)
         finally:

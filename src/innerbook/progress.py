@@ -43,9 +43,10 @@ class Progress(keras.callbacks.Callback):
 
 
 class Resume(keras.callbacks.Callback):
-    """Writes the state of a `fit` of many epochs to disk now and then; the next one like it goes on from there.
+    """Writes the state of a descent to disk now and then; the next one like it goes on from there.
 
-    The state are the variables that training moves, the optimizer's, and what the epochs have logged.
+    The state are the variables that training moves, the optimizer's, and what is recorded. A `fit` that is no descent
+    is left alone.
 
     Args:
         path: where to write, without an ending. A function that fits several times has a file for each time.
@@ -61,28 +62,32 @@ class Resume(keras.callbacks.Callback):
     def _state(self) -> list[Any]:
         return [*self.model.trainable_variables, *self.model.optimizer.variables]
 
+    def _is_complete(self) -> bool:
+        # The start is recorded, too; what was recorded before a cut counts as done.
+        return len(self.model.log.records) > self.params["steps"]
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Go on where an earlier run was cut off."""
         self.fits += 1
         self.written = time.monotonic()
-        self.logged: dict[str, list[np.ndarray]] = {}
-        self.model.optimizer.build(self.model.trainable_variables)
-        self.model._initial_epoch = 0  # as Keras' own BackupAndRestore does it
-        found = memory.read_arrays(self._file())
+        found = memory.read_arrays(self._file()) if hasattr(self.model, "log") else None
         if found is not None:
-            self.model._initial_epoch = int(found["epoch"])
             for i, variable in enumerate(self._state()):
                 variable.assign(found[f"state {i}"])
-            self.logged = {n[4:]: list(values) for n, values in found.items() if n.startswith("log ")}
-            self.model.history.history.update({name: [*values] for name, values in self.logged.items()})
+            kept = {name[4:]: values for name, values in found.items() if name.startswith("log ")}
+            records = len(next(iter(kept.values())))
+            self.model.log.records = [{name: values[i] for name, values in kept.items()} for i in range(records)]
+        if hasattr(self.model, "log"):
+            self.model._initial_epoch = int(self._is_complete())  # as Keras' own BackupAndRestore does it
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the state, if a minute has passed or this was the last epoch of several."""
-        for name, value in (logs or {}).items():
-            self.logged.setdefault(name, []).append(np.asarray(value))
-        last = epoch + 1 == self.params["epochs"]
-        if self.params["epochs"] > 1 and (last or time.monotonic() - self.written > memory.PIECE_SECONDS):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Write the state, if a minute has passed or this was the last record."""
+        if not hasattr(self.model, "log"):
+            return
+        self.model.stop_training |= self._is_complete()
+        if self._is_complete() or time.monotonic() - self.written > memory.PIECE_SECONDS:
             state = {f"state {i}": np.array(variable) for i, variable in enumerate(self._state())}
-            logged = {f"log {name}": np.array(values) for name, values in self.logged.items()}
-            memory.write_arrays(self._file(), {**state, **logged, "epoch": np.array(epoch + 1)})
+            records = self.model.log.records
+            logged = {f"log {name}": np.array([record[name] for record in records]) for name in records[0]}
+            memory.write_arrays(self._file(), {**state, **logged})
             self.written = time.monotonic()

@@ -1,6 +1,7 @@
-"""What a run is told from outside: scale, seeds, data folder, network or none. The only module that reads them.
+"""What a run is told from outside: scale, seeds, data folder, network or none, cores. The only module that reads them.
 
-The environment carries the settings into the kernels that execute the pages; nothing else is read from it.
+The environment carries the settings into the kernels that execute the pages; of other variables only one is read,
+which changes what TensorFlow computes.
 
 - ``INNERVIEW_SCALE``: ``class`` (the default) or ``paper``, the documents' own size.
 - ``INNERVIEW_FIRST_SEED``: the first seed of every page, 0 by default. With 5, five runs have the seeds 5 to 9.
@@ -71,6 +72,18 @@ def _default_folder() -> Path:
 def current() -> Settings:
     """Return the settings of this process."""
     return Settings.from_environment()
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use: not those that ``taskset`` or a container withholds."""
+    from joblib import cpu_count  # here, for few ask
+
+    return int(cpu_count())
+
+
+def onednn() -> str:
+    """Return what TensorFlow is told of oneDNN, with which it rounds in another way; ``""`` if nothing."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")
 
 
 def by_scale(lesson: _T, paper: _T) -> _T:

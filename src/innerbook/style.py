@@ -25,19 +25,30 @@ def colours_for(groups: Collection[object]) -> Sequence[str]:
     return COLOURS[: len(groups)]
 
 
+def check_numbers(name: str, values: np.ndarray) -> None:
+    """Check that a named array holds finite numbers, at least one.
+
+    Raises:
+        ValueError: it is empty, or a value is infinite or no number.
+    """
+    array = np.asarray(values)
+    if not array.size or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError(f"expected finite numbers, at least one; {name!r}, {array.dtype} of {array.shape}, has others")
+
+
 def check_points(panels: Mapping[str, np.ndarray], labels: np.ndarray, dimensions: int) -> None:
     """Check that each named array holds a point, ``(n, dimensions)``, for each of the integer labels ``(n,)``.
 
     Raises:
-        ValueError: shapes do not fit, a coordinate is infinite or no number, or a label is no integer.
+        ValueError: shapes do not fit, there are no points, a coordinate is infinite or no number, or a label is no
+            integer.
     """
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"expected integer labels of shape (n,); received {labels.dtype} of shape {labels.shape}")
     for name, points in panels.items():
         if points.shape != (len(labels), dimensions):
             raise ValueError(f"expected points of shape {(len(labels), dimensions)}; {name!r} has {points.shape}")
-        if not np.isfinite(points).all():
-            raise ValueError(f"expected finite points; {name!r} has others")
+        check_numbers(name, points)
 
 
 def check_digits(labels: np.ndarray) -> None:

@@ -7,25 +7,33 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-from innerview.activations import feature_extractor
-from innerview.callbacks import InversionLog, steps_between_logs
+from innerview import checks
+from innerview.activations import feature_extractor, graph_of, outputs
+from innerview.callbacks import InversionLog, dense_only, steps_between_logs
 from innerview.constraints import GaussianBlur
 from innerview.layers import DistanceToTarget, TrainableImages
-from innerview.losses import SummedOutput, l1_distance
+from innerview.losses import l1_distance
 from innerview.optimizers import linear_decay_sgd
+from innerview.stepping import Blocks, SteppingModel
 
 Distance = Callable[[Any, Any], Any]
+# The target of so many images is computed at once.
+_ONCE = 50
 
 
 @dataclass(frozen=True)
 class InversionResult:
     """What a descent found and how it went.
 
-    ``images`` has the shape and dtype of the start. ``steps`` holds the step numbers at which the other three were
-    recorded, from 0, the start, on; ``distances`` has shape ``(records, n)``, or ``(records, n, ...)`` if there are
-    several for each image. ``m_g`` and ``m_i``, of the same shape, are document B's: the Euclidean distances of the
-    images' outputs from the target, and of the images from those that gave it. They are empty without `original`.
+    ``images`` has the shape of the start and the dtype of the encoder's inputs. ``steps`` holds the numbers of the
+    steps at which the other three were recorded, from 0, the start, on. ``distances`` has shape ``(records, n)``, or
+    ``(records, n, ...)`` if there are several for each image. ``m_g`` and ``m_i``, of the same shape, are document B's:
+    the Euclidean distances of the images' outputs from the target, and of the images from those that gave it. They are
+    empty without `original`.
+
+    ``np.savez("found.npz", **vars(found))`` writes a result, ``InversionResult(**np.load("found.npz"))`` reads it.
     """
 
     images: np.ndarray
@@ -36,7 +44,14 @@ class InversionResult:
 
 
 def random_start(seeds: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-    """Return document B's start a_0, drawn from N(0.7, 1/20) by each seed: float32 of shape ``(seeds, *shape)``."""
+    """Return document B's start a_0, drawn from N(0.7, 1/20) by each seed: float32 of shape ``(seeds, *shape)``.
+
+    ValueError or TypeError if there are no seeds, or they or the shape are no whole numbers.
+    """
+    if not len(seeds):
+        raise ValueError("expected at least one seed; received none")
+    shape = [checks.whole("a length in shape", length) for length in shape]
+    seeds = [checks.whole("a seed", seed, 0) for seed in seeds]
     draws = [np.random.default_rng([seed, 1]).normal(0.7, 0.05, shape) for seed in seeds]
     return np.array(draws, "float32")
 
@@ -62,9 +77,9 @@ def fit_inputs(
     targets go side by side and do not mix.
 
     Args:
-        encoder: maps inputs ``(n, ...)`` to outputs ``(n, ...)``; it is not changed.
-        target: the outputs to reach, of the encoder's output shape.
-        start: where the inputs start, of shape ``(n, ...)``. Not changed.
+        encoder: a built model that maps inputs ``(n, ...)`` to outputs ``(n, ...)``; it is not changed.
+        target: the outputs to reach, of the encoder's output shape; cast to its output dtype.
+        start: where the inputs start, of shape ``(n, ...)``; cast to the encoder's input dtype. Not changed.
         distance: maps target and output to distances, of shape ``(n,)``, or ``(n, ...)`` for several an input.
         optimizer: any Keras optimizer that is not in use yet; a falling learning rate is its schedule.
         steps: how many steps to take.
@@ -74,30 +89,45 @@ def fit_inputs(
             the start and the end.
         original: the inputs that gave the target, of the shape of `start`, to record how near the images come to
             them. They play no part in the descent.
-        callbacks: Keras callbacks; between two records lies an epoch.
+        callbacks: Keras callbacks; ``on_train_batch_end`` comes after each record.
 
     Raises:
-        ValueError: target, start or original do not fit the encoder, or `steps` does not fit `log_every`.
+        ValueError: target, start or original do not fit the encoder or are not finite, `steps` does not fit
+            `log_every`, or the encoder is not built or has several inputs or outputs.
+        TypeError: an array is none of numbers.
 
-    Example::
-
-        encoder = feature_extractor(network, "hidden1")
-        sgd = linear_decay_sgd(0.1, steps=500)
-        found = fit_inputs(encoder, target, start, distance=l1_distance, optimizer=sgd, steps=500)
+    Example:
+        >>> encoder = feature_extractor(deep_tanh(seed=0), "hidden1")
+        >>> target, start = np.zeros((2, 100)), random_start(range(2), [784])
+        >>> sgd = linear_decay_sgd(0.1, steps=20)
+        >>> found = fit_inputs(encoder, target, start, distance=l1_distance, optimizer=sgd, steps=20)
+        >>> found.images.shape, bool((found.distances[-1] < found.distances[0]).all())
+        ((2, 784), True)
     """
     every = steps_between_logs(steps, log_every)
-    for name, array, expected in (
-        ("start", start, encoder.input_shape[1:]),
-        ("target", target, encoder.output_shape[1:]),
-        ("original", start if original is None else original, encoder.input_shape[1:]),
-    ):
-        if array.shape[1:] != expected or len(array) != len(start):
-            raise ValueError(f"{name} must have shape {(len(start), *expected)}; received {array.shape}")
-    with _frozen(encoder):
-        images = TrainableImages(start.shape, encoder, constraint, regularizer, dtype=start.dtype.name)
-        matching = DistanceToTarget(target.shape, distance, dtype=target.dtype.name)
-        descent = _Descent(images, matching, optimizer, every)
-        return descent.run(target, start, original, steps, callbacks)
+    optimizer = keras.optimizers.get(optimizer)
+    if not callable(distance):
+        raise TypeError(f"distance must be a function of target and outputs; received {distance!r}")
+    if optimizer.built:
+        raise ValueError("expected an optimizer that is not in use yet; received one that has trained something")
+    wanted, given = _tensors(encoder)
+    begin = checks.array("start", start, (None, *wanted.shape[1:]), wanted.dtype)
+    precise = given.dtype if given.dtype in ("float32", "float64") else "float32"
+    goal = checks.array("target", target, (len(begin), *given.shape[1:]), precise)
+    if original is not None:
+        original = checks.array("original", original, begin.shape, wanted.dtype)
+    with _frozen(encoder), checks.same_random_state():
+        descent = _Descent(encoder, begin, goal, distance, constraint, regularizer, optimizer, every)
+        return descent.run(goal, begin, original, steps, callbacks)
+
+
+def _tensors(encoder: keras.Model) -> tuple[Any, Any]:
+    """Return the one input and the one output of an encoder, which know shape and dtype."""
+    graph = graph_of(encoder)
+    if (len(graph.inputs), len(graph.outputs)) != (1, 1):
+        told = f"{len(graph.inputs)} and {len(graph.outputs)}"
+        raise ValueError(f"expected a model of one input and one output as the encoder; received one of {told}")
+    return graph.inputs[0], graph.outputs[0]
 
 
 @contextmanager
@@ -112,17 +142,53 @@ def _frozen(model: keras.Model) -> Iterator[None]:
             part.trainable = trainable
 
 
+class _Descending(SteppingModel):
+    """A model of the distances; what it minimises is their sum and the penalty on the images, nothing else.
+
+    An encoder may have penalties of its own, on its activities. They are none of the descent's.
+    """
+
+    images: Any
+    log: InversionLog
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        images = self.images.images
+        penalty = 0.0 if images.regularizer is None else images.regularizer(ops.convert_to_tensor(images))
+        return ops.sum(y_pred["distances"]) + penalty
+
+
 class _Descent:
     """A model that is compiled once, and fits inputs to one target after the other."""
 
-    def __init__(self, images: TrainableImages, matching: DistanceToTarget, optimizer: Any, every: int):
-        self.images, self.matching, self.optimizer, self.every = images, matching, optimizer, every
+    def __init__(
+        self,
+        encoder: keras.Model,
+        start: np.ndarray,
+        target: np.ndarray,
+        distance: Distance,
+        constraint: Any,
+        regularizer: Any,
+        optimizer: Any,
+        every: int,
+    ):
+        self.optimizer, self.every = optimizer, every
+        self.images = TrainableImages(start.shape, encoder, constraint, regularizer, dtype=start.dtype.name)
+        self.matching = DistanceToTarget(target.shape, distance, dtype=target.dtype.name)
         tick = keras.Input((1,))  # Keras wants an input; it carries nothing but the count of the steps
-        self.model = keras.Model(tick, self.matching(self.images(tick)))
-        # On processors XLA makes dense layers faster and convolutions slower. JAX compiles by XLA or not at all.
-        layers = images.encoder._flatten_layers()
-        xla = keras.backend.backend() == "jax" or not any(isinstance(layer, keras.layers.Conv2D) for layer in layers)
-        self.model.compile(optimizer, SummedOutput(matching.dtype), jit_compile=xla, steps_per_execution=every)
+        found = self.images(tick)
+        distances = self.matching(found)
+        if distances.shape[:1] != (len(start),):
+            told = f"{len(start)} inputs, (n,) or (n, ...); received {distances.shape}"
+            raise ValueError(f"distance must give a distance for each of {told}")
+        self.model = _Descending(tick, {"distances": distances, "outputs": found}, name="descent")
+        self.model.images = self.images
+        # On processors XLA makes one image's way through several dense networks faster, and all else slower. JAX
+        # compiles by it or not at all.
+        several = dense_only(encoder) and len(target.shape) == 3 and target.shape[1] > 1
+        xla = keras.backend.backend() == "jax" or (several and len(start) == 1)
+        self.model.compile(optimizer, jit_compile=xla, auto_scale_loss=False)
         optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(variable) for variable in optimizer.variables]
 
@@ -131,13 +197,13 @@ class _Descent:
         self.matching.target.assign(target)
         for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
-        log = InversionLog(self.images, self.matching, original)
-        first, ticks, epochs = log.measure(), np.zeros((self.every, 1), "float32"), steps // self.every
-        settings = {"batch_size": 1, "shuffle": False, "verbose": 0}
-        later = self.model.fit(ticks, ticks, epochs=epochs, callbacks=[log, *callbacks], **settings).history
-        history = {name: np.array([value, *later[name]]) for name, value in first.items()}
+        log = self.model.log = InversionLog(self.images, target, original)
+        log.record(self.model)
+        ticks = Blocks([np.zeros((steps, 1, 1), "float32")], self.every)
+        self.model.fit(ticks, callbacks=[log, *callbacks], verbose=0)
+        history = {name: np.array([record[name] for record in log.records]) for name in log.records[0]}
         errors = {name: history.get(name, np.empty(0)) for name in ("m_g", "m_i")}
-        at = self.every * np.arange(epochs + 1)
+        at = self.every * np.arange(len(log.records))
         return InversionResult(np.array(self.images.images), at, history["distances"], **errors)
 
 
@@ -160,19 +226,27 @@ def invert(
     Args:
         encoder: maps inputs ``(n, networks, values)`` to outputs ``(n, networks, units)``, see `stacked_encoders`; or
             images ``(n, height, width, channels)`` to outputs of as many axes.
-        original, start: the inputs to be found, and where they start, of one shape.
+        original: the inputs to be found.
+        start: where they start, of the same shape.
         distance: the default is `l1_distance`.
         optimizer: the default is `linear_decay_sgd`, from a rate of 0.1.
-        steps, constraint, log_every, callbacks: as in `fit_inputs`, and so are the errors.
+        steps: as in `fit_inputs`, and so are `constraint`, `log_every`, `callbacks` and the errors.
+        constraint: on the inputs.
+        log_every: steps between two records.
+        callbacks: Keras callbacks.
 
-    Example::
-
-        encoder = stacked_encoders([0], inputs=432, widths=[514] * 4)
-        found = invert(encoder, images[:, None], random_start(range(5), [1, 432]), steps=2_000)
+    Example:
+        >>> encoder = stacked_encoders([0], inputs=48, widths=[64, 64])
+        >>> images, start = random_start([1, 2], [1, 48]), random_start([3, 4], [1, 48])
+        >>> found = invert(encoder, images, start, steps=50)
+        >>> found.m_i.shape, bool((found.m_g[-1] < found.m_g[0]).all())
+        ((2, 2, 1), True)
     """
+    wanted, _ = _tensors(encoder)
+    original = checks.array("original", original, (None, *wanted.shape[1:]), wanted.dtype)
     return fit_inputs(
         encoder,
-        encoder.predict(original, verbose=0),
+        outputs(encoder, original, _ONCE),
         start,
         distance=distance,
         optimizer=optimizer or linear_decay_sgd(0.1, steps),
@@ -209,23 +283,34 @@ def invert_layer(
         steps: how many to take, a multiple of 20.
         start: of shape ``(networks * n, height, width, channels)``, one for each descent; or of the shape of
             `images`, the same for each network.
-        rate, end: of the first and of the last step: how far it moves a value, on average.
+        rate: of the first step: how far it moves a value, on average.
+        end: the same of the last step.
         blurred: whether `GaussianBlur` follows each step.
         callbacks: as in `fit_inputs`; each network is a `fit` of its own.
 
     Raises:
         ValueError: no networks, or of unlike shapes; `steps` is no multiple of 20; images or start do not fit.
+        TypeError: an array is none of numbers.
 
-    Example::
-
-        start = random_start(range(len(images)), images.shape[1:])
-        found = invert_layer([resnet(50, 96, seed=0)], "conv2_block3_out", images, steps=100, start=start)
+    Example:
+        >>> network, images = resnet(10, 32, seed=0, width=8), np.full((1, 32, 32, 3), 0.5)
+        >>> start = random_start([0], images.shape[1:])
+        >>> found = invert_layer([network], "conv2_block1_out", images, steps=40, start=start)
+        >>> found.images.shape, bool(found.m_g[-1, 0] < found.m_g[0, 0])
+        ((1, 32, 32, 3), True)
     """
-    if not len(networks) or steps < 20 or steps % 20:
-        raise ValueError(f"expected networks, and a multiple of 20 steps; received {len(networks)} and {steps}")
-    if start.shape[1:] != images.shape[1:] or len(start) not in (len(images), len(networks) * len(images)):
-        raise ValueError(f"expected {len(networks)} x {len(images)} starts, like the images; received {start.shape}")
+    networks = checks.networks(networks)
+    if checks.whole("steps", steps) % 20:
+        raise ValueError(f"expected a multiple of 20 steps; received {steps}")
     encoders = [feature_extractor(network, layer) for network in networks]
+    wanted, _ = _tensors(encoders[0])
+    images = checks.array("images", images, (None, *wanted.shape[1:]), wanted.dtype)
+    if images.min() < 0 or images.max() > 1:
+        told = f"from {images.min():.3g} to {images.max():.3g}; what else a network wants is a layer in front of it"
+        raise ValueError(f"expected images in [0, 1]; received values {told}")
+    start = checks.array("start", start, (None, *images.shape[1:]), wanted.dtype)
+    if len(start) not in (len(images), len(networks) * len(images)):
+        raise ValueError(f"expected {len(networks)} x {len(images)} starts, or {len(images)}; received {len(start)}")
     shapes = [[weight.shape for weight in encoder.weights] for encoder in encoders]
     if any(own != shapes[0] for own in shapes):
         raise ValueError("expected networks of one architecture; received some whose weights have other shapes")
@@ -236,15 +321,13 @@ def invert_layer(
     parts: list[InversionResult] = []
     descent = None
     try:
-        with _frozen(encoder):
+        with _frozen(encoder), checks.same_random_state():
             # What is compiled for the first network serves them all: its weights are exchanged.
             for weights, begin in zip([own, *(each.get_weights() for each in encoders[1:])], starts, strict=True):
                 encoder.set_weights(weights)
-                target = encoder.predict(images, verbose=0)
+                target = outputs(encoder, images, _ONCE)
                 if descent is None:
-                    image = TrainableImages(images.shape, encoder, blur, dtype=start.dtype.name)
-                    matching = DistanceToTarget(target.shape, l1_distance, dtype=target.dtype.name)
-                    descent = _Descent(image, matching, optimizer, steps // 20)
+                    descent = _Descent(encoder, images, target, l1_distance, blur, None, optimizer, steps // 20)
                 parts.append(descent.run(target, begin, images, steps, callbacks))
     finally:
         encoder.set_weights(own)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from innerview import checks
+
 
 class TrainableImages(keras.layers.Layer):
     """Images as the one trainable weight, in front of a frozen encoder (all documents' inversions).
@@ -55,7 +57,9 @@ class ResidualDense(keras.layers.Dense):
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return inputs plus what the dense layer makes of them."""
+        """Return inputs plus what the dense layer makes of them. ValueError if the two are not as wide."""
+        if inputs.shape[-1] != self.units:
+            raise ValueError(f"expected {self.units} inputs, as many as the units; received {inputs.shape[-1]}")
         return inputs + super().call(inputs)
 
 
@@ -65,31 +69,48 @@ class EnsembleDense(keras.layers.Layer):
 
     Inputs have shape ``(n, networks, inputs)``, or ``(n, inputs)`` if all networks read the same. Outputs have shape
     ``(n, networks, units)``; the kernel ``(networks, inputs, units)``, the bias ``(networks, units)``. The activation
-    is as in `keras.layers.Dense`; if `residual`, inputs are added to outputs, as in `ResidualDense`.
+    and `use_bias` are as in `keras.layers.Dense`; if `residual`, inputs are added to outputs, as in `ResidualDense`.
+    All weights are zero until they are set: each network draws its own.
+
+    It is a ValueError if a number is below 1, or if a residual layer's units are not as many as its inputs.
     """
 
     def __init__(
-        self, networks: int, inputs: int, units: int, activation: Any = None, residual: bool = False, **more: Any
+        self,
+        networks: int,
+        inputs: int,
+        units: int,
+        activation: Any = None,
+        residual: bool = False,
+        use_bias: bool = True,
+        **more: Any,
     ):
         super().__init__(**more)
-        self.kernel = self.add_weight((networks, inputs, units), name="kernel")
-        self.bias = self.add_weight((networks, units), name="bias")
+        sizes = {"networks": networks, "inputs": inputs, "units": units}
+        shape = [checks.whole(name, size) for name, size in sizes.items()]
+        if residual and inputs != units:
+            raise ValueError(f"expected as many units as inputs in a residual layer; received {units} and {inputs}")
+        self.kernel = self.add_weight(shape, "zeros", name="kernel")
+        self.bias = self.add_weight((networks, units), "zeros", name="bias") if use_bias else None
         self.activation, self.residual = keras.activations.get(activation), residual
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return all networks' outputs."""
         shared = len(inputs.shape) == 2
-        if self.kernel.shape[0] == 1 and not shared:  # two matrices are multiplied several times faster than two stacks
-            outputs = ops.matmul(inputs[:, 0], self.kernel[0])[:, None]
+        networks, units_in, units = self.kernel.shape
+        if networks == 1 and not shared:  # two matrices are multiplied several times faster than two stacks
+            alone = ops.matmul(ops.reshape(inputs, (-1, units_in)), ops.reshape(self.kernel, (units_in, units)))
+            outputs = ops.reshape(alone, (-1, 1, units))
         else:
             outputs = ops.einsum("bi,nio->bno" if shared else "bni,nio->bno", inputs, self.kernel)
-        outputs = self.activation(outputs + self.bias)
+        outputs = self.activation(outputs if self.bias is None else outputs + self.bias)
         return inputs + outputs if self.residual else outputs
 
     def get_config(self) -> dict[str, Any]:
         """Return the settings."""
         networks, inputs, units = self.kernel.shape
         own = {"networks": networks, "inputs": inputs, "units": units, "residual": self.residual}
+        own["use_bias"] = self.bias is not None
         return {**super().get_config(), **own, "activation": keras.activations.serialize(self.activation)}
 
 
@@ -99,4 +120,4 @@ class ImageNetInputs(keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """Return the prepared images, of the same shape."""
-        return keras.applications.resnet.preprocess_input(255.0 * images)
+        return keras.applications.resnet.preprocess_input(255.0 * images, data_format="channels_last")

@@ -6,14 +6,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from innerview import checks
 from innerview.layers import EnsembleDense, ResidualDense
 
 
 def one_hidden_layer(seed: int) -> keras.Model:
     """Build the classifier of document E (row E2): 784 pixels, 300 ReLU units named ``hidden``, 10 softmax outputs.
 
-    Weights are drawn from N(0, 0.03) and biases from N(0, 1), both by `seed`.
+    Weights are drawn from N(0, 0.03) and biases from N(0, 1), both by `seed`. TypeError or ValueError, here and in the
+    models below, if a number is not whole or too small.
+
+    Example:
+        >>> one_hidden_layer(seed=0).count_params()
+        238510
     """
+    checks.whole("seed", seed, 0)
 
     def normal(stddev: float, draw: int) -> keras.initializers.Initializer:
         return keras.initializers.RandomNormal(stddev=stddev, seed=4 * seed + draw)
@@ -29,10 +36,9 @@ def deep_tanh(seed: int, depth: int = 3) -> keras.Model:
 
     Weights are drawn by `seed` from a normal distribution of standard deviation 0.1, cut off at two of them; biases
     are 0.1. The hidden layers are named ``hidden1`` to ``hiddenN``. The document's depth is 3; row A5 asks for more.
-    It is a ValueError if `depth` is below 1.
     """
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1; received {depth}")
+    checks.whole("seed", seed, 0)
+    checks.whole("depth", depth)
 
     def settings(draw: int) -> dict[str, Any]:
         normal = keras.initializers.TruncatedNormal(stddev=0.1, seed=100 * seed + draw)
@@ -50,6 +56,7 @@ def two_hidden_layers(seed: int, dropout: float = 0.5) -> keras.Model:
     activations is set to zero; row C4 asks for none. Weights are drawn by `seed` as Keras does by default, from
     Glorot's uniform distribution; biases are 0. It is a ValueError if `dropout` is not from 0 to below 1.
     """
+    checks.whole("seed", seed, 0)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be from 0 to below 1; received {dropout}")
 
@@ -75,7 +82,8 @@ def feed_forward(
     softmax, so train it with `softmax_crossentropy`.
 
     Args:
-        seed, widths: of the weights; units of each hidden layer. The document has 2 x 2048, 4 x 256, 16 or 10 x 64.
+        seed: of the weights.
+        widths: units of each hidden layer. The document has 2 x 2048, 4 x 256, 16 or 10 x 64.
         activation: of the hidden layers, ``"tanh"`` or ``"relu"`` in the document.
         initializer: how weights are drawn, uniformly in any case: ``"document"``, within one over the root of a layer's
             inputs; ``"glorot"`` or ``"he"``, as proposed by these authors.
@@ -84,6 +92,8 @@ def feed_forward(
     Raises:
         ValueError: `initializer` is not one of the three, or a residual network's layers differ in width.
     """
+    widths = [checks.whole("a width", width) for width in widths]
+    checks.whole("seed", seed, 0)
     if initializer not in _INITIALIZERS:
         raise ValueError(f"initializer must be one of {list(_INITIALIZERS)}; received {initializer!r}")
     if residual and len(set(widths)) > 1:
@@ -111,13 +121,22 @@ def stacked_encoders(
     on those beside it.
 
     Args:
-        seeds, widths: one for each network; units of each layer.
+        seeds: one for each network.
+        widths: units of each layer.
         inputs: values of an input; an image of 29 x 29 pixels in colour has 2,523, the document's number.
         activation: of all layers, the last one included: ``"linear"`` or ``"relu"`` in the document.
         dtype: ``"float32"``, or ``"float64"`` for row B10.
 
     It is a ValueError if there are no seeds or no layers.
+
+    Example:
+        >>> encoder = stacked_encoders(seeds=range(3), inputs=20, widths=[30, 40])
+        >>> encoder.output_shape
+        (None, 3, 40)
     """
+    seeds = [checks.whole("a seed", seed, 0) for seed in seeds]
+    widths = [checks.whole("a width", width) for width in widths]
+    checks.whole("inputs", inputs)
     if not len(seeds) or not len(widths):
         raise ValueError(f"expected at least one seed and one layer; received {list(seeds)} and {list(widths)}")
     encoder = keras.Sequential([keras.Input((len(seeds), inputs), dtype=dtype)])

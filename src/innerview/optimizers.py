@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from innerview import checks
+
 
 @keras.saving.register_keras_serializable("innerview")
 class NormalizedSGD(keras.optimizers.SGD):
@@ -25,6 +27,16 @@ def linear_decay_sgd(rate: float, steps: int, end: float = 1e-4, normalized: boo
     """Return gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps (document B).
 
     It stays at `end`, whose default is the document's. With `normalized` it is `NormalizedSGD`, else Keras' SGD.
+
+    It is a ValueError if a rate is not above 0, or `steps` is below 1.
+
+    Example:
+        >>> sgd = linear_decay_sgd(0.1, steps=100, end=0.02)
+        >>> round(float(sgd.learning_rate), 4)  # before the first step
+        0.1
     """
+    if not (rate > 0 and end > 0):
+        raise ValueError(f"expected rates above 0; received {rate} and {end}")
+    checks.whole("steps", steps)
     schedule = keras.optimizers.schedules.PolynomialDecay(rate, steps, end)
     return (NormalizedSGD if normalized else keras.optimizers.SGD)(schedule)

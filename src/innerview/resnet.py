@@ -1,10 +1,12 @@
 """The residual networks of document B, untrained, with Keras' names of layers."""
 
+import re
 from typing import Any
 
 import keras
 import numpy as np
 
+from innerview import checks
 from innerview.layers import ImageNetInputs
 
 
@@ -18,11 +20,29 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
 
     Args:
         depth: 50 or 152, as Keras has them; 18, or 10 for a small one, with basic blocks.
-        side, seed: of the images, in pixels; of the kernels.
-        width, classes: channels of the first stage, for depth 18 and 10; classes of the output.
+        side: of the images, in pixels, 32 or more.
+        seed: of the kernels.
+        width: channels of the first stage, for depth 18 and 10.
+        classes: of the output.
 
-    It is a ValueError if `depth` is not one of these.
+    Raises:
+        ValueError: `depth` is not one of these, a number is too small, or Keras is set to put channels first.
+        TypeError: a number is not whole.
+
+    Example:
+        >>> network = resnet(10, 32, seed=0, width=8, classes=10)
+        >>> stage_outputs(network)["Conv5"], network.output_shape
+        ('conv5_block1_out', (None, 10))
     """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("expected channels_last, Keras' default image_data_format; received channels_first")
+    for name, number, least in (("side", side, 32), ("seed", seed, 0), ("width", width, 1), ("classes", classes, 1)):
+        checks.whole(name, number, least)
+    with checks.same_random_state():
+        return _resnet(depth, side, seed, width, classes)
+
+
+def _resnet(depth: int, side: int, seed: int, width: int, classes: int) -> keras.Model:
     of_keras = {50: keras.applications.ResNet50, 152: keras.applications.ResNet152}
     basic = {10: 1, 18: 2}
     images = keras.Input((side, side, 3))
@@ -44,8 +64,13 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
 
 
 def stage_outputs(network: keras.Model) -> dict[str, str]:
-    """Return the layers that document B calls Conv1 to Conv5, by these names: the first, and the last of each stage."""
-    ends = [layer.name for layer in network.layers if layer.name.endswith("_out")]
+    """Return the layers that document B calls Conv1 to Conv5, by these names: the first, and the last of each stage.
+
+    ValueError if the network has no layers of such names.
+    """
+    ends = [layer.name for layer in network.layers if re.fullmatch(r"conv\d_block\d+_out", layer.name)]
+    if not ends or "conv1_conv" not in [layer.name for layer in network.layers]:
+        raise ValueError(f"expected a residual network with Keras' names of layers; received {network.name!r}")
     return {"Conv1": "conv1_conv"} | {f"Conv{name[4]}": name for name in ends}
 
 

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from innerview import checks
 from innerview.callbacks import EnsembleLog, Monitor, steps_between_logs
 from innerview.layers import EnsembleDense, ResidualDense
+from innerview.stepping import Blocks, SteppingModel
 
 History = dict[str, np.ndarray]
 Loss = Callable[[Any, Any], Any]
@@ -36,12 +38,15 @@ def fit_ensemble(
     same batches in the same order, so they differ by their initial weights only.
 
     Args:
-        networks: `keras.Sequential` models of Dense and Dropout layers, all of one shape. The same activations are
-            dropped in all of them, by the seeds of the first one's layers.
-        x, y: inputs, float32 of shape ``(n, inputs)``, and labels, integers of shape ``(n,)``.
+        networks: built `keras.Sequential` models of Dense, `ResidualDense` and Dropout layers, all of one shape and
+            with the same settings: activations, penalties, constraints, what is frozen. All of them are kept to. The
+            same activations are dropped in all networks, by the seeds of the first one's layers.
+        x: inputs, float32 of shape ``(n, inputs)``.
+        y: labels, integers of shape ``(n,)``.
         loss: maps one-hot labels and outputs, both ``(..., classes)``, to losses ``(...)``; the mean over the batch
             is minimised. For a document that sums over the batch, multiply the learning rate by `batch_size`.
-        optimizer: for all the networks; stepwise rules such as SGD, Adagrad or Adam keep the networks apart.
+        optimizer: for all the networks. Rules that go value by value, such as SGD, Adagrad or Adam, keep the networks
+            apart; those that look at a weight as a whole, or clip by a norm, are refused if there are several.
         steps: how many batches to train on.
         batch_size: images a step. What is left at the end of a pass over the data is skipped.
         log_every: steps between two records; `steps` must be a multiple of it. The default records the end only.
@@ -51,48 +56,80 @@ def fit_ensemble(
         auxiliary: a layer's name, targets of shape ``(n, networks, k)`` and a weight: the networks then also learn to
             predict the targets from this layer, by a linear map, with the sum of absolute errors times the weight
             added to the loss (row A4). The map itself is thrown away.
-        callbacks: Keras callbacks. A `Monitor` watches the networks side by side, by the first network's names of
-            layers. What it records has an axis for them, if there are several, before the inputs' or units'.
+        callbacks: Keras callbacks; ``on_train_batch_end`` comes at each record. A `Monitor` watches the networks side
+            by side, by the first network's names of layers. What it records has an axis for them, if there are
+            several, before the inputs' or units'.
 
     Returns:
         ``"step"``, of shape ``(records,)``; for each of `eval_sets` its loss and accuracy, ``(records, networks)``, as
         ``"NAME loss"`` and ``"NAME accuracy"``.
 
     Raises:
-        ValueError: networks of unlike shapes, with other layers than Dense and Dropout, or without that of `auxiliary`;
-            `steps` is no multiple of `log_every`; a batch is larger than the data.
+        ValueError: networks that differ in more than their weights, with other layers, or without that of `auxiliary`;
+            a setting or an optimizer that networks side by side cannot keep to; `steps` is no multiple of `log_every`;
+            a batch is larger than the data; inputs or labels do not fit the networks, or are not finite.
+        TypeError: an array is none of numbers.
 
-    Example::
-
-        networks = [one_hidden_layer(seed) for seed in range(5)]
-        sgd = keras.optimizers.SGD(0.1)
-        fit_ensemble(networks, x, y, loss=binary_crossentropy_by_class, optimizer=sgd, steps=550, batch_size=100)
+    Example:
+        >>> networks, sgd = [one_hidden_layer(seed) for seed in range(2)], keras.optimizers.SGD(0.1)
+        >>> x, y = np.zeros((100, 784)), np.arange(100) % 10
+        >>> settings = {"loss": binary_crossentropy_by_class, "optimizer": sgd, "steps": 4, "batch_size": 50}
+        >>> history = fit_ensemble(networks, x, y, **settings, log_every=2, eval_sets={"training": (x, y)})
+        >>> history["training accuracy"].shape
+        (2, 2)
     """
     every = steps_between_logs(steps, log_every)
-    if not 1 <= batch_size <= len(x):
+    optimizer = keras.optimizers.get(optimizer)
+    networks = checks.networks(networks)
+    _check(networks, optimizer)
+    if not callable(loss) or isinstance(loss, keras.losses.Loss):
+        told = "expected a loss function of one-hot labels and outputs, such as keras.losses.categorical_crossentropy"
+        raise TypeError(f"{told}; received {loss!r}")
+    width, classes = networks[0].input_shape[1], networks[0].output_shape[1]
+    x = checks.array("x", x, (None, width))
+    y = checks.labels("y", y, len(x), classes)
+    if checks.whole("batch_size", batch_size) > len(x):
         raise ValueError(f"batch_size must be from 1 to {len(x)}, the number of inputs; received {batch_size}")
-    ensemble = _stack(networks)
-    names = [layer.name for layer in networks[0].layers]
-    if auxiliary is not None and auxiliary[0] not in names:
-        raise ValueError(f"expected a layer among {names} for the auxiliary task; received {auxiliary[0]!r}")
+    sets = {}
+    for name, (x_eval, y_eval) in (eval_sets or {}).items():
+        x_eval = checks.array(f"x of {name}", x_eval, (None, width))
+        sets[name] = x_eval, checks.labels(f"y of {name}", y_eval, len(x_eval), classes)
+    if auxiliary is not None:
+        auxiliary = _checked(auxiliary, networks, len(x), callbacks)
 
-    rows = _order(len(x), steps, batch_size, shuffle_seed).reshape(-1)
+    rows = _order(len(x), steps, batch_size, shuffle_seed)
+    one_hot, goals = np.eye(classes, dtype="float32"), [] if auxiliary is None else [auxiliary[1]]
+    blocks = Blocks([rows], every, lambda block: (block, (one_hot[y[block]], *(goal[block] for goal in goals))))
     summed = _summed_over_networks(loss)
-    model, losses, targets = _training_model(ensemble, x, y, rows, summed, auxiliary)
+    with checks.same_random_state():
+        ensemble = _stack(networks)
+        model = _training_model(ensemble, x, summed, auxiliary)
     # XLA, which Keras leaves out on processors unless asked, makes dense layers about 1.5 times faster; but it draws
     # random numbers so slowly there that networks with dropout are better off without it. JAX compiles by it or not.
     drops = any(isinstance(layer, keras.layers.Dropout) and layer.rate for layer in ensemble.layers)
     xla = keras.backend.backend() == "jax" or not drops
-    model.compile(optimizer, losses, jit_compile=xla, steps_per_execution=every)
+    model.compile(optimizer, jit_compile=xla, auto_scale_loss=False)
+    model.steps_in_a_batch = every
     for callback in callbacks:
         if isinstance(callback, Monitor):
             callback.attach(ensemble, summed)
-    log = EnsembleLog(ensemble, eval_sets or {}, loss)
-    model.fit(rows, targets, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[log, *callbacks])
+    log = EnsembleLog(ensemble, sets, loss)
+    model.fit(blocks, shuffle=False, verbose=0, callbacks=[log, *callbacks])
     weights = ensemble.get_weights()
     for i, network in enumerate(networks):
         network.set_weights(weights if len(networks) == 1 else [weight[i] for weight in weights])
     return log.history
+
+
+def _checked(auxiliary: Any, networks: Sequence[keras.Model], n: int, callbacks: Sequence[Any]) -> Any:
+    name, goal, weight = auxiliary
+    names = [layer.name for layer in networks[0].layers]
+    if name not in names:
+        raise ValueError(f"expected a layer among {names} for the auxiliary task; received {name!r}")
+    if any(isinstance(callback, Monitor) for callback in callbacks):
+        raise ValueError("a Monitor records the loss of the networks alone; it cannot watch an auxiliary task")
+    goal = checks.array("the targets of auxiliary", goal, (n, len(networks), None))
+    return name, goal, float(checks.array("the weight of auxiliary", weight))
 
 
 def _order(n: int, steps: int, batch_size: int, seed: int | None) -> np.ndarray:
@@ -106,15 +143,28 @@ def _order(n: int, steps: int, batch_size: int, seed: int | None) -> np.ndarray:
 
 def _summed_over_networks(loss: Loss) -> Loss:
     def summed_over_networks(y_true: Any, y_pred: Any) -> Any:
-        return ops.sum(loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred), axis=1)
+        losses = loss(ops.broadcast_to(y_true[:, None, :], ops.shape(y_pred)), y_pred)
+        if len(losses.shape) != 2:
+            raise ValueError(f"expected a loss for each input and network; received shape {losses.shape}")
+        return ops.sum(losses, axis=1)
 
     return summed_over_networks
 
 
-def _training_model(
-    ensemble: keras.Model, x: np.ndarray, y: np.ndarray, rows: np.ndarray, loss: Loss, auxiliary: Any
-) -> tuple[keras.Model, list[Loss], list[np.ndarray]]:
-    """Put a table of the data in front of the ensemble, and the head of the auxiliary task beside it."""
+class _Ensemble(SteppingModel):
+    """The ensemble behind a table of the data, and the head of the auxiliary task beside it."""
+
+    losses_of_outputs: list[Loss]
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        pairs = zip(keras.tree.flatten(y), keras.tree.flatten(y_pred), strict=True)
+        parts = [ops.mean(loss(*pair)) for loss, pair in zip(self.losses_of_outputs, pairs, strict=True)]
+        return sum([*parts, *self.losses])
+
+
+def _training_model(ensemble: keras.Model, x: np.ndarray, loss: Loss, auxiliary: Any) -> keras.Model:
     # What is fed in is which rows to look up, in which order; the data itself is a frozen weight.
     row = keras.Input((), dtype="int32")
     value = keras.layers.Embedding(*x.shape, weights=[x], trainable=False)(row)
@@ -123,13 +173,12 @@ def _training_model(
         value = layer(value)
         if auxiliary is not None and layer.name == auxiliary[0]:
             heads.append(_auxiliary_head(value, auxiliary[1].shape[1:]))
-    outputs, losses, targets = [value], [loss], [np.eye(value.shape[-1], dtype="float32")[y[rows]]]
+    model = _Ensemble(row, [value, *heads], name="ensemble")
+    model.losses_of_outputs = [loss]
     if auxiliary is not None:
-        _, goal, weight = auxiliary
-        outputs += heads
-        losses.append(lambda y_true, y_pred: weight * ops.sum(ops.abs(y_true - y_pred), axis=(1, 2)))
-        targets.append(goal[rows].astype("float32"))
-    return keras.Model(row, outputs), losses, targets
+        weight = auxiliary[2]
+        model.losses_of_outputs += [lambda y_true, y_pred: weight * ops.sum(ops.abs(y_true - y_pred), axis=(1, 2))]
+    return model
 
 
 def _auxiliary_head(value: Any, shape: tuple[int, ...]) -> Any:
@@ -141,38 +190,91 @@ def _auxiliary_head(value: Any, shape: tuple[int, ...]) -> Any:
 
 def _stack(networks: Sequence[keras.Model]) -> keras.Model:
     """Build one model with outputs ``(n, networks, classes)``, whose weights are the networks', stacked."""
-    _check(networks)
     first = networks[0]
     stacked = keras.Sequential([keras.Input(first.input_shape[1:])])
     alone = len(networks) == 1  # its layers stay as they are: XLA trains large matrices twice as fast as stacks of one
     for layer in first.layers:
-        if isinstance(layer, keras.layers.Dropout):
+        if alone:
+            stacked.add(type(layer).from_config(layer.get_config()))
+        elif isinstance(layer, keras.layers.Dropout):
             # One draw for all the networks costs a network's share of it only, and leaves each as it would be alone.
-            shape = None if alone else (None, 1, None)
-            stacked.add(keras.layers.Dropout(layer.rate, shape, seed=layer.seed, name=layer.name))
-        elif alone:
-            stacked.add(type(layer)(layer.units, layer.activation, name=layer.name))
+            stacked.add(keras.layers.Dropout(layer.rate, (None, 1, None), seed=layer.seed, name=layer.name))
         else:
-            inputs, units = layer.kernel.shape
-            residual = isinstance(layer, ResidualDense)
-            stacked.add(EnsembleDense(len(networks), inputs, units, layer.activation, residual, name=layer.name))
+            stacked.add(_side_by_side(layer, len(networks)))
     if alone:
         stacked.add(keras.layers.Reshape((1, first.output_shape[-1])))
         stacked.set_weights(first.get_weights())
     else:
         same = zip(*(network.get_weights() for network in networks), strict=True)
         stacked.set_weights([np.stack(weights) for weights in same])
+    for own, copy in zip(first.layers, stacked.layers, strict=False):
+        copy.trainable = own.trainable
+        for variable, its_copy in zip(own.weights, copy.weights, strict=True):
+            its_copy.trainable = variable.trainable
     return stacked
 
 
-def _check(networks: Sequence[keras.Model]) -> None:
-    if not networks:
-        raise ValueError("expected at least one network; received none")
+def _side_by_side(layer: Any, networks: int) -> keras.layers.Layer:
+    """Return the layer of several networks: what holds for a weight or an output holds for each network's."""
+    inputs, units = layer.kernel.shape
+    residual, policy = isinstance(layer, ResidualDense), layer.dtype_policy
+    settings = {"use_bias": layer.use_bias, "name": layer.name, "dtype": policy}
+    made = EnsembleDense(networks, inputs, units, layer.activation, residual, **settings)
+    made.activity_regularizer = _each(layer.activity_regularizer, ops.sum, axis=1)
+    for weight, name in ((made.kernel, "kernel"), (made.bias, "bias")):
+        if weight is not None:
+            weight.regularizer = _each(getattr(layer, f"{name}_regularizer"), ops.sum)
+            weight.constraint = _each(getattr(layer, f"{name}_constraint"), lambda parts: parts)
+    return made
+
+
+def _each(function: Any, together: Callable[[Any], Any], axis: int = 0) -> Any:
+    def of_each(values: Any) -> Any:
+        parts = [function(part) for part in ops.unstack(ops.convert_to_tensor(values), axis=axis)]
+        return together(ops.stack(parts))
+
+    return None if function is None else of_each
+
+
+_LAYERS = (keras.layers.Dense, ResidualDense, keras.layers.Dropout)
+# How weights were drawn no longer matters, and dropout is drawn once for all.
+_MAY_DIFFER = ("name", "seed", "kernel_initializer", "bias_initializer")
+_KEPT_TO = ("units", "rate", "activation", "use_bias", "trainable", "dtype", "kernel_regularizer", "bias_regularizer",
+            "activity_regularizer", "kernel_constraint", "bias_constraint", *_MAY_DIFFER)  # fmt: skip
+_BY_WHOLE_WEIGHTS = ("Adafactor", "Lamb", "Muon")
+
+
+def _check(networks: Sequence[keras.Model], optimizer: Any) -> None:
+    if len({id(network) for network in networks}) < len(networks):
+        raise ValueError("expected each network once; received one several times")
     for network in networks:
+        if not isinstance(network, keras.Sequential) or not network.built or not network.layers:
+            raise ValueError(f"expected built Sequential models; received {type(network).__name__} {network.name!r}")
         for i, layer in enumerate(network.layers):
-            if not isinstance(layer, keras.layers.Dense | keras.layers.Dropout if i else keras.layers.Dense):
+            if type(layer) not in (_LAYERS if i else _LAYERS[:2]):
                 wanted = "Dense and Dropout layers" if i else "a Dense layer first"
                 raise ValueError(f"expected {wanted}; received {type(layer).__name__} {layer.name!r}")
         shapes, expected = ([weight.shape for weight in model.weights] for model in (network, networks[0]))
-        if shapes != expected:
+        if shapes != expected or len(network.layers) != len(networks[0].layers):
             raise ValueError(f"expected networks of one shape, {expected}; received {shapes}")
+        for layer, first in zip(network.layers, networks[0].layers, strict=True):
+            _check_settings(layer, first, len(networks) > 1)
+    if len(networks) > 1:
+        clips = [name for name in ("clipnorm", "global_clipnorm") if getattr(optimizer, name, None)]
+        if clips or type(optimizer).__name__ in _BY_WHOLE_WEIGHTS:
+            told = f"{type(optimizer).__name__} {' '.join(clips)}".strip()
+            raise ValueError(f"expected an optimizer that goes value by value, for several networks; received {told}")
+
+
+def _check_settings(layer: Any, first: Any, several: bool) -> None:
+    if type(layer) is not type(first):
+        raise ValueError(f"expected a {type(first).__name__} like the first network's; received {type(layer).__name__}")
+    own, its = layer.get_config(), first.get_config()
+    for name in {*own, *its}:
+        if name not in _MAY_DIFFER and own.get(name) != its.get(name):
+            told = f"{its.get(name)!r}; received {own.get(name)!r}"
+            raise ValueError(f"expected the first network's {name} in layer {layer.name!r}, {told}")
+        if several and name not in _KEPT_TO and own[name] is not None:
+            raise ValueError(f"networks side by side cannot keep to {name} of layer {layer.name!r}, {own[name]!r}")
+    if [v.trainable for v in layer.weights] != [v.trainable for v in first.weights]:
+        raise ValueError(f"expected the same weights frozen as in the first network; layer {layer.name!r} differs")

@@ -1,5 +1,6 @@
 """Builds a very small book with the real tools: real kernels, jupyter-cache, Sphinx."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,11 +12,13 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
-from innerbook.build import cli, results
-from innerbook.build.pages import Page, toc_names
+from innerbook import memory
+from innerbook.build import cli, executing, results
+from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.claims import MIME, Claim
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +28,28 @@ CLAIM = """# A claim
 It took {measured-time}`.`, and the number is {glue:text}`number:.2f`.
 
 ```{code-cell} ipython3
-from innerbook import claims, settings
+from innerbook import claims
+from innerbook.memory import cached
 from innerbook.reporting import report
-report(number=0.25)
+@cached
+def quarter():
+    return 0.25
+quarter()
+report(number=quarter())
 claims.Claim("X1", "all is well", "1", {"n": [1.0] * 5}, {"it is": [True] * 5})
 ```
 """
 DATA = """# Some data
+
+```{code-cell} ipython3
+import keras, warnings
+import matplotlib.pyplot as plt
+from innerbook import data
+assert "leaked" not in globals() and plt.rcParams["lines.linewidth"] == 1.5
+assert (keras.config.floatx(), keras.backend.backend()) == ("float32", "tensorflow")
+assert ("ignore", None, Warning, None, 0) not in warnings.filters
+digits = data.load_mnist()
+```
 
 ```{code-cell} ipython3
 ---
@@ -41,13 +59,13 @@ mystnb:
   figure:
     caption: "A line"
 ---
-import matplotlib.pyplot as plt
-from innerbook import data
-assert "leaked" not in globals()
-digits = data.load_mnist()
 plt.plot(digits.x_test[0]);
 ```
 """
+
+
+def cell(code: str) -> str:
+    return f"```{{code-cell}} ipython3\n{code}\n```\n\n"
 
 
 @pytest.fixture
@@ -67,14 +85,23 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The small set needs no network, so the test says the same on every machine.
     monkeypatch.setenv("INNERVIEW_DATA", "kept")
     monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
-    # None of the user's own settings may reach the pages.
-    startup = tmp_path / "ipython" / "profile_default" / "startup" / "mine.py"
+    return tmp_path
+
+
+@pytest.fixture
+def users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user may have set for other work."""
+    own = tmp_path / "own"
+    startup = own / "profile_default" / "startup" / "mine.py"
     startup.parent.mkdir(parents=True)
     startup.write_text("leaked = True")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("PYTHONSTARTUP", str(startup))
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    return tmp_path
+    (own / "matplotlibrc").write_text("lines.linewidth: 9")
+    keras = {"floatx": "float16", "image_data_format": "channels_first", "backend": "torch", "epsilon": 0.1}
+    (own / "keras.json").write_text(json.dumps(keras))
+    folders = ("IPYTHONDIR", "MPLCONFIGDIR", "MATPLOTLIBRC", "KERAS_HOME")
+    others = {"PYTHONSTARTUP": str(startup), "MPLBACKEND": "agg", "KERAS_BACKEND": "torch", "PYTHONWARNINGS": "ignore"}
+    for name, value in {**dict.fromkeys(folders, str(own)), **others}.items():
+        monkeypatch.setenv(name, value)
 
 
 def write(book: Path, name: str, text: str) -> None:
@@ -98,7 +125,12 @@ def page(book: Path, name: str) -> str:
     return (book / "_build" / "html" / "book" / f"{name}.html").read_text("utf-8")
 
 
-def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
+def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None) -> None:
+    row = {"id": "X1", "claim": "all is well", "page": "book/claim", "published": "1", "runs": 5, "scale": "paper"}
+    row |= {"measured": {"n": dict.fromkeys(("median", "min", "max"), 7.0)}, "holds": {"it is": 5}, "digits": 3}
+    row |= {"seeds": "0 to runs - 1", "verdict": "reproduced"} | {**results.origin(), "date": "2002-02-02"}
+    kept = book / results.PAPER_RESULTS
+    kept.write_text(json.dumps([row]))
     status, output = build(book)
     assert status == 0, output
     assert sorted(executed(output)) == ["claim", "data"]
@@ -113,58 +145,39 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path) -> None:
     assert re.findall(r"\d", re.sub("<.*?>", "", counts.split("<tbody>")[1])) == ["1", "0", "0"]
     assert "1 of 1 hold" in table
     assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 5
+    at_the_documents_size = r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured:.*X1: 2002-02-02, "
+    assert re.search(at_the_documents_size, re.sub("<.*?>", " ", page(book, "report")), flags=re.S)
+    assert json.loads(kept.read_text()) == [row]  # a build at class scale leaves them alone
     assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
     assert re.search(r"It took \d+ seconds", page(book, "claim"))
     assert "<strong>small set</strong>" in page(book, "data") and 'alt="A line"' in page(book, "data")
     assert "../1-first-network/inverse.html" in page(book, "e-first-network/inverse")  # an old address
 
-    # Nothing changed but a comment: nothing is executed, and Sphinx finds every page in the cache.
-    with (book / "src/innerbook/claims.py").open("a") as module:
-        module.write("# changed\n")
-    status, output = build(book)
-    assert (status, executed(output)) == (0, []), output
-    assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
-
-    # A module changes: only the page that imports it, directly or through another, is executed.
+    # A module changes: only the page that imports it, directly or through another, is executed. What it reads from
+    # disk counts as computed, once. What the text gets wrong is said, all of it.
     with (book / "src/innerbook/verdict_box.py").open("a") as module:
         module.write("CHANGED = True\n")
+    (result,) = book.glob("kept/results/*.npz")
+    with np.load(result) as file:
+        found = {**file, "seconds": np.array(6_000.0)}
+    np.savez(result, **found)
+    write(book, "claim", TOP + CLAIM.replace("`number:.2f`", "`nmber:.2f`"))
+    kept.write_text(json.dumps([{**row, "claim": "all was well"}]))
     status, output = build(book)
-    assert (status, executed(output)) == (0, ["claim"]), output
+    assert status == 1 and executed(output) == ["claim"], output
+    assert re.search(r"claim\.md.*nmber", output)
+    assert "holds X1 'all was well', which book/claim does not make" in output
+    assert re.search(r"It took 100\.\d minutes", page(book, "claim"))
+    assert 'alt="A line"' in page(book, "data")  # from the cache
 
 
-def test_a_build_at_paper_scale_keeps_its_results_for_later_reports(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sized = TOP + CLAIM.replace("[1.0]", "[settings.by_scale(1.0, 7.0)]")
-    write(book, "claim", sized)
-    kept = book / results.PAPER_RESULTS
-    monkeypatch.setenv("INNERVIEW_SCALE", "paper")
-    status, output = build(book)
-    assert status == 0, output
-    (row,) = json.loads(kept.read_text())
-    assert row["measured"]["n"]["median"] == 7 and row["scale"] == "paper" and row["page"] == "book/claim"
-    assert row["date"] and row["machine"].endswith("cores") and "keras" in row["versions"]
+def test_a_reader_computes_what_the_build_has_read() -> None:
+    def output(text: str, **saved: float) -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("display_data", data={"text/plain": text, memory.MIME: saved} if saved else {})
 
-    # From the cache nothing is measured: the entry keeps its date.
-    kept.write_text(json.dumps([{**row, "date": "2002-02-02"}]))
-    status, output = build(book)
-    assert (status, executed(output)) == (0, []), output
-    (row,) = json.loads(kept.read_text())
-    assert row["date"] == "2002-02-02"
-
-    monkeypatch.setenv("INNERVIEW_SCALE", "class")
-    status, output = build(book)
-    assert status == 0, output
-    rows = re.sub("<.*?>", " ", page(book, "report"))
-    assert re.search(
-        r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured:.*X1: 2002-02-02, ", rows, flags=re.S
-    )
-    assert json.loads(kept.read_text()) == [row]  # a build at class scale leaves them alone
-
-    # A claim that is worded anew no longer stands beside its kept result: that is said, not shown as nothing.
-    write(book, "claim", sized.replace("all is well", "all is fine"))
-    status, output = build(book)
-    assert status != 0 and "holds X1 'all is well', which book/claim does not make" in output
+    cells = [[output("", a=60, b=0), output("")], [output("", b=30), output("", a=60)]]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=each) for each in cells])
+    assert executing.saved_seconds(Page(Path(), "", notebook)) == 60  # b was computed by the page itself
 
 
 def test_pages_that_were_not_executed_keep_their_results(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,42 +221,66 @@ def test_every_kept_row_and_every_old_address_leads_to_a_page() -> None:
         assert old not in names
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("x = 1\n1 / 0", "ZeroDivisionError: division by zero"),
-        ("import warnings\nwarnings.warn('careful')", "UserWarning: careful"),
-        ("import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()", "Exception in thread"),
-        ("from myst_nb import glue\nglue('n', float('nan'))", "the glued number 'n' is nan"),
-        ("---\nmystnb:\n  figure:\n    caption: Nothing\n---\n1", "the cell has a caption and no picture"),
-        ("import os\nos._exit(1)", "DeadKernelError"),
-    ],
-)
-def test_a_bad_cell_fails_the_build_and_is_named(book: Path, code: str, message: str) -> None:
-    write(
-        book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n1\n```\n\n```{{code-cell}} ipython3\n{code}\n```\n"
-    )
+# Cells that raise nothing, and what is wrong with each.
+BAD_CELLS = {
+    "import warnings\nwarnings.warn('careful')": "UserWarning: careful",
+    "import logging\nlogging.basicConfig()\nlogging.warning('mind')": "WARNING:root:mind",
+    "from threading import Thread\nt = Thread(target=lambda: 1 / 0)\nt.start()\nt.join()": "Exception in thread "
+    r".*ZeroDivisionError: division by zero",
+    "class A:\n    def __del__(self):\n        1 / 0\nA();": "Exception ignored in.* ZeroDivisionError: division",
+    "def after(result):\n    get_ipython().events.unregister('post_run_cell', after)\n    1 / 0\n"
+    "get_ipython().events.register('post_run_cell', after)": "ZeroDivisionError: division by zero",
+    "from myst_nb import glue\nglue('n', float('nan'))": "the glued number 'n' is nan",
+    "---\nmystnb:\n  figure:\n    caption: Nothing\n---\n1": "the cell has a caption or a description, and no picture",
+}
+# Cells that end a page.
+LAST_CELLS = {
+    "x = 1\n1 / 0": "ZeroDivisionError: division by zero",
+    "!exit 3": r"CalledProcessError: Command 'exit 3' returned non-zero exit status 3",
+    "import os\nos._exit(1)": "DeadKernelError",
+}
+
+
+def test_bad_cells_fail_the_build_and_are_named(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INNERVIEW_SCALE", "paper")
+    told = "from innerbook import settings\nassert settings.by_scale(1, 2) == 2"
+    pages = {"data": [told, *BAD_CELLS], **{f"bad{i}": [last] for i, last in enumerate(LAST_CELLS)}}
+    for name, codes in pages.items():
+        write(book, name, TOP + "# Page\n\n" + "".join(map(cell, codes)))
+    chapters = "".join(f"  - file: book/{name}\n" for name in pages)
+    (book / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{chapters}")
     status, output = build(book)
-    assert status != 0
-    named = output[output.index("book/data.md, code cell 2 (line 14)") :]
-    assert message in named and "1 problem(s)" in named
+    wanted = [f"book/data.md, code cell {i} " for i in range(2, 2 + len(BAD_CELLS))]
+    wanted += [f"book/bad{i}.md, code cell 1 (line 10): " for i in range(len(LAST_CELLS))]
+    said = output[output.rindex(wanted[0]) :]  # at the end once more
+    for place, message in zip(wanted, [*BAD_CELLS.values(), *LAST_CELLS.values()], strict=True):
+        assert re.search(re.escape(place) + ".*" + message, said, flags=re.S), (message, output)
+    assert status == 1 and said.count("code cell") == len(wanted) and f"{len(wanted)} problem(s)" in output
     assert not (book / "_build" / "html").exists()
 
 
-def test_a_page_waits_for_the_one_that_trains_what_it_reads(book: Path) -> None:
-    writes = "import pathlib, time  # zoo.deep_tanh\ntime.sleep(3)\npathlib.Path('trained').touch()"
-    reads = "import pathlib  # zoo.deep_tanh\nassert pathlib.Path('trained').exists()"
-    for name, code in (("claim", writes), ("data", reads)):
-        write(book, name, TOP + f"# Page\n\n```{{code-cell}} ipython3\n{code}\n```\n")
-    write(book, "report", "# Report\n")
-    status, output = build(book)
-    assert (status, executed(output)) == (0, ["claim", "data"]), output
+def test_a_page_waits_for_the_one_that_trains_what_it_reads(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("claim", "data"):
+        write(book, name, TOP + "# Page\n\n" + cell("zoo.deep_tanh"))
+    write(book, "report", TOP + "# Page\n\n" + cell("1"))
+    happened: list[str] = []
+
+    async def execute(page: Page, profile: Path) -> None:
+        happened.append(f"{page.path.stem} starts")
+        await asyncio.sleep(0)
+        page.problems = [f"{page.path.stem} ends"]  # so that nothing is kept
+        happened.append(f"{page.path.stem} ends")
+
+    monkeypatch.setattr(executing, "_execute", execute)
+    executing.execute(book, read_pages(book), workers=3)
+    assert happened.index("claim ends") < happened.index("data starts")
+    assert happened.index("report starts") < happened.index("claim ends")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C is no signal there")
 def test_an_interrupted_build_says_so_and_goes_on_later(book: Path) -> None:
-    slow = "import pathlib, time\ntime.sleep(0 if pathlib.Path('again').exists() else 600)"
-    write(book, "data", TOP + f"# Page\n\n```{{code-cell}} ipython3\n{slow}\n```\n")
+    write(book, "claim", TOP + "# Page\n\n" + cell("1"))
+    write(book, "data", TOP + "# Page\n\n" + cell("import time\ntime.sleep(600)"))
     with subprocess.Popen(command("build"), cwd=book, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         lines: list[bytes] = []
@@ -255,21 +292,13 @@ def test_an_interrupted_build_says_so_and_goes_on_later(book: Path) -> None:
         output = process.stdout.read().decode()
     assert process.returncode == 130 and "The build was interrupted." in output
     assert "FAILED" not in output and "Traceback" not in output
-    (book / "book" / "again").touch()
-    status, output = build(book)
-    assert (status, executed(output)) == (0, ["data"]), output
+    assert len(list(book.glob("_build/.jupyter_cache/executed/*"))) == 1  # from which the next build goes on
 
 
-def test_a_missing_page_fails_the_build(book: Path) -> None:
+def test_a_missing_page_is_named(book: Path) -> None:
     (book / "book" / "claim.md").unlink()
-    status, output = build(book)
-    assert status != 0 and "_toc.yml names book/claim, but there is no book/claim.md" in output
-
-
-def test_an_undefined_number_fails_the_build(book: Path) -> None:
-    write(book, "claim", TOP + CLAIM.replace("{glue:text}`number:.2f`", "{glue:text}`nmber:.2f`"))
-    status, output = build(book)
-    assert status != 0 and "nmber" in output and "claim.md" in output
+    with pytest.raises(FileNotFoundError, match=r"_toc\.yml names book/claim, but there is no book/claim\.md"):
+        read_pages(book)
 
 
 def test_what_the_command_cannot_do_is_said(
@@ -278,7 +307,6 @@ def test_what_the_command_cannot_do_is_said(
     monkeypatch.chdir(book)
     for name, value, arguments, message in (
         ("SCALE", "huge", ["build"], r"SCALE=.*must be class or paper; received 'huge'"),
-        ("FIRST_SEED", "-1", ["build"], r"SEED=.*received '-1'"),
         ("SCALE", "class", ["bild"], r"invalid choice: 'bild'"),
         ("SCALE", "class", [], r"required: command"),
     ):

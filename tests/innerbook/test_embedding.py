@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
-from innerbook import embedding, settings
+from innerbook import embedding, memory, settings
 
 
 @pytest.fixture(scope="module")
@@ -60,28 +61,41 @@ def test_workers_do_without_keras() -> None:
     assert "umap" in held and not {"keras", "tensorflow"} & set(held)
 
 
-def test_a_kept_map_is_read_rather_than_made(own_folder: Path) -> None:
+def test_a_kept_map_is_read_rather_than_made(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = clouds(0)
     first = embedding._kept("t-SNE", x, None, 0)
+    assert not first.read and first.saved == {first.name: 0}
     path = next(own_folder.glob("results/*.npz"))
     with np.load(path) as found:
-        changed = {**found, "result 0": found["result 0"] + 1}
+        changed = {**found, "result 0": found["result 0"] + 1, "seconds": np.array(50.0)}
     np.savez(path, **changed)
-    np.testing.assert_array_equal(embedding._kept("t-SNE", x, None, 0)[0], first[0] + 1)
+    again = embedding._kept("t-SNE", x, None, 0)
+    np.testing.assert_array_equal(again.result[0], first.result[0] + 1)
+    assert again.read and again.saved == {path.stem: 50}
     embedding._kept("t-SNE", x, x[:3], 0)
     embedding._kept("t-SNE", x, None, 1)
     assert len(list(own_folder.glob("results/*.npz"))) == 3
 
+    # Made at once they would take the seconds of one of them, on two cores.
+    told: list[Any] = []
+    monkeypatch.setattr(memory.Note, "say", lambda self, text, saved=None: told.append(saved))
+    monkeypatch.setattr(settings, "usable_cores", lambda: 2)
+    embedding.embed("t-SNE", [(x, None), (x, x[:3]), (x, None)], [0, 0, 1])
+    assert len(told[-1]) == 3 and told[-1][path.stem] == 25
 
-@pytest.mark.filterwarnings("ignore:using precomputed metric", "ignore:n_jobs value")
-def test_distances_beforehand_give_umap_the_same_neighbourhoods() -> None:
+
+def neighbourhoods() -> tuple[np.ndarray, np.ndarray]:
     from umap import UMAP
 
     x, _ = clouds(2)
     options = {"n_epochs": 1, "random_state": 0, "n_jobs": 1}
     ours = UMAP(metric="precomputed", **options).fit(pairwise_distances(x)).graph_
-    theirs = UMAP(**options).fit(x).graph_
-    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-4)
+    return ours.toarray(), UMAP(**options).fit(x).graph_.toarray()
+
+
+def test_distances_beforehand_give_umap_the_same_neighbourhoods() -> None:
+    pool = embedding._workers(settings.current())  # in which UMAP is compiled
+    np.testing.assert_allclose(*pool.submit(neighbourhoods).result(), atol=1e-4)
 
 
 X = clouds(0)[0]
@@ -94,8 +108,16 @@ X = clouds(0)[0]
         ("UMAP", [(X, None)], [0, 1], "received 1 maps, 2 seeds"),
         ("UMAP", [], [], "received 0 maps, 0 seeds"),
         ("UMAP", [(X, X[:, :7])], [0], r"received \(\(120, 8\), \(120, 7\)\)"),
-        ("UMAP", [(X, None), (X[:3], None)], [0, 1], "at least 4 points for a map; map 1 has 3"),
-        ("t-SNE", [(X[:0], None)], [0], "map 0 has 0"),
+        (
+            "UMAP",
+            [(X, None), (X[:3], None)],
+            [0, 1],
+            r"at least 4 points for a map.*map 1 has \(3, 8\)",
+        ),
+        ("t-SNE", [(X[:0], None)], [0], r"map 0 has \(0, 8\)"),
+        ("t-SNE", [(X[:, :1], None)], [0], r"of 2 dimensions; map 0 has \(120, 1\)"),
+        ("t-SNE", [(X.astype("U3"), None)], [0], "expected numbers; map 0 has <U3"),
+        ("t-SNE", [(X / 1e20, None)], [0], "that differ by 1e-15 or more; map 0 goes to"),
         ("t-SNE", [(np.ones((60, 8)), None)], [0], "all 60 of map 0 are the same"),
         ("t-SNE", [(X, np.full((1, 8), np.inf))], [0], "expected finite points; map 0"),
     ],
@@ -115,8 +137,7 @@ def test_other_settings_get_other_workers(tmp_path: Path, monkeypatch: pytest.Mo
     before = embedding._workers(settings.current())
     assert embedding._workers(settings.current()) is before
     monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
-    embedding.embed("t-SNE", [(X, None)], [0])
-    assert len(list(tmp_path.glob("results/one_map-*.npz"))) == 1
+    assert embedding._workers(settings.current()).submit(settings.current).result().data_folder == tmp_path
 
 
 SCRIPT = """
@@ -128,23 +149,29 @@ def make():
 """
 
 
-@pytest.mark.parametrize(
-    ("run", "ending", "message"),
-    [
-        ("file", "make()\n", "a process that makes maps has ended early. In a script, each process imports it: save"),
-        ("pipe", "make()\n", "maps are made in processes that import the script, which has no file: save"),
-        ("file", 'if __name__ == "__main__":\n    make()\n', ""),
-        ("command", "make()\n", ""),
-    ],
-)
-def test_a_script_makes_maps_or_says_what_it_lacks(tmp_path: Path, run: str, ending: str, message: str) -> None:
-    script = SCRIPT + ending
-    (tmp_path / "script.py").write_text(script)
-    arguments = {"file": [str(tmp_path / "script.py")], "pipe": ["-"], "command": ["-c", script]}[run]
-    done = subprocess.run([sys.executable, *arguments], input=script, capture_output=True, text=True)
-    if not message:
-        assert done.returncode == 0 and done.stdout == "(20, 2)\n"
-        return
-    assert done.returncode == 1 and done.stderr.count("Traceback") == 1
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"RuntimeError: {message}") and 'if __name__ == "__main__":' in last
+# How a script is run, its last lines, and what it is told.
+SCRIPTS = [
+    ("file", "make()\n", "a process that makes maps has ended early. In a script, each process imports it: save"),
+    ("pipe", "make()\n", "maps are made in processes that import the script, which has no file: save"),
+    ("file", 'if __name__ == "__main__":\n    make()\n', ""),
+    ("command", "make()\n", ""),
+]
+
+
+def test_a_script_makes_maps_or_says_what_it_lacks(tmp_path: Path) -> None:
+    def start(run: str, ending: str, message: str) -> subprocess.CompletedProcess[str]:
+        script = SCRIPT + ending
+        file = tmp_path / f"script{len(ending)}.py"
+        file.write_text(script)
+        arguments = {"file": [f"{file}"], "pipe": ["-"], "command": ["-c", script]}[run]
+        return subprocess.run([sys.executable, *arguments], input=script, capture_output=True, text=True)
+
+    with ThreadPoolExecutor() as pool:
+        all_done = list(pool.map(start, *zip(*SCRIPTS, strict=True)))
+    for done, (_, _, message) in zip(all_done, SCRIPTS, strict=True):
+        if not message:
+            assert done.returncode == 0 and done.stdout == "(20, 2)\n", done.stderr
+            continue
+        assert done.returncode == 1 and done.stderr.count("Traceback") == 1
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"RuntimeError: {message}") and 'if __name__ == "__main__":' in last

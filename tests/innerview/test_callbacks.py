@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -182,7 +183,158 @@ def test_networks_measured_together_are_as_each_alone(data: tuple[np.ndarray, np
 def test_a_layer_that_is_not_there_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"expected layers among \['hidden', 'output'\]; received 'hiden'"):
         train(network(), data, watch(data, norms=["hiden"]))
-    with pytest.raises(ValueError, match="received 0 and 500"):
+    with pytest.raises(ValueError, match="every must be at least 1; received 0"):
         watch(data, every=0)
-    with pytest.raises(ValueError, match="received 3 and 2"):
+    with pytest.raises(ValueError, match="limit must be at least 3; received 2"):
         watch(data, limit=2)
+
+
+def frozen_in_place() -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.0)  # the loss that fit tells is then the monitor's
+
+
+@pytest.mark.parametrize("weighed", ["class_weight", "sample_weight", "loss_weights"])
+def test_the_loss_recorded_is_the_loss_trained(data: tuple[np.ndarray, np.ndarray], weighed: str) -> None:
+    x, y = data[0], data[1].argmax(axis=1)
+    given = {"class_weight": {0: 5.0, 1: 1.0, 2: 0.5}, "sample_weight": np.linspace(0, 3, 48, dtype="float32")}
+    to_fit: dict[str, Any] = {weighed: given[weighed]} if weighed in given else {}
+    model = network(keras.layers.Dense(4, kernel_regularizer="l2", activity_regularizer="l1"))
+    weights = [3.0] if weighed == "loss_weights" else None
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(frozen_in_place(), loss, loss_weights=weights)
+    settings: dict[str, Any] = {"batch_size": 48, "verbose": 0, "shuffle": False}
+    monitor = Monitor(x, y, 1, norms=["output"], **to_fit)
+    told = model.fit(x, y, **settings, callbacks=[monitor], **to_fit).history["loss"]
+    np.testing.assert_allclose(monitor.history["loss"], told * 2, rtol=1e-5)
+    if to_fit:
+        with pytest.raises(ValueError, match=f"fit has a {weighed}; give the Monitor"):
+            model.fit(x, y, **settings, callbacks=[Monitor(x, y, 1)], **to_fit)
+
+
+def test_losses_of_several_outputs_and_inputs(data: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = keras.Input((5,), name="a"), keras.Input((5,), name="b")
+    hidden = keras.layers.Dense(4, "tanh", name="hidden")(keras.layers.Concatenate()([a, b]))
+    one, two = keras.layers.Dense(3, name="one")(hidden), keras.layers.Dense(1, name="two")(hidden)
+    model = keras.Model({"a": a, "b": b}, {"one": one, "two": two})
+    losses = {"one": keras.losses.CategoricalCrossentropy(from_logits=True), "two": "mse"}
+    model.compile(frozen_in_place(), losses, loss_weights={"one": 1.0, "two": 20.0})
+    x, y = {"a": data[0], "b": data[0][::-1]}, {"one": data[1], "two": data[0][:, :1]}
+    monitor = Monitor(x, y, 1, norms=["hidden"], activations=["hidden", "two"])
+    told = model.fit(x, y, batch_size=48, verbose=0, shuffle=False, callbacks=[monitor]).history["loss"]
+    np.testing.assert_allclose(monitor.history["loss"], told * 2, rtol=1e-5)
+    assert monitor.history["hidden activations"].shape == (2, 48, 4)
+
+
+def test_accumulated_gradients_are_those_of_each_step(data: tuple[np.ndarray, np.ndarray]) -> None:
+    plain, accumulating = network(), network()
+    accumulating.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=4), plain.loss)
+    seen = []
+    for model in (plain, accumulating):
+        seen.append(watch(data, 100))
+        train(model, data, seen[-1], epochs=1)
+    np.testing.assert_array_equal(seen[0].history["hidden kernel gradient"], seen[1].history["hidden kernel gradient"])
+
+
+def test_each_weight_has_a_name_of_its_own_and_what_is_frozen_is_seen(data: tuple[np.ndarray, np.ndarray]) -> None:
+    layers = [keras.layers.Reshape((4, 1)), keras.layers.Bidirectional(keras.layers.LSTM(2, name="lstm"), name="both")]
+    layers += [keras.layers.BatchNormalization(name="norm"), keras.layers.Dense(3, name="fixed", trainable=False)]
+    model, names = network(*layers), ["both", "norm", "fixed"]
+    monitor = Monitor(*data, 100, weights=names, gradients=["both", "norm"])
+    train(model, data, monitor, epochs=1)
+    for name in names:
+        kept = [key for key in monitor.history if key.startswith(f"{name} ") and not key.endswith("gradient")]
+        assert len(kept) == len(model.get_layer(name).weights)
+    assert "both forward_lstm/lstm_cell/kernel gradient" in monitor.history
+    assert {"norm moving_mean", "norm moving_variance", "fixed kernel"} <= set(monitor.history)
+    with pytest.raises(ValueError, match="expected a layer that is trained; received 'fixed'"):
+        train(model, data, Monitor(*data, 1, norms=["fixed"]))
+
+
+def test_a_layer_inside_a_model_inside_has_a_path(data: tuple[np.ndarray, np.ndarray]) -> None:
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "relu", name="deep")], name="inner")
+    monitor = Monitor(*data, 100, norms=["inner/deep"], weights=["inner/deep"], activations=["inner/deep"])
+    model = network(inner)
+    train(model, data, monitor, epochs=1)
+    np.testing.assert_array_equal(monitor.history["inner/deep kernel"].shape, (1, 4, 2))
+    assert monitor.history["inner/deep activations"].shape == (1, 48, 2)
+
+
+def test_a_monitor_belongs_to_one_network(data: tuple[np.ndarray, np.ndarray]) -> None:
+    monitor, one, other = watch(data), network(), network()
+    train(one, data, monitor, epochs=1)
+    with pytest.raises(ValueError, match="has watched another network"):
+        train(other, data, monitor)
+    # Compiled anew, it is still the same network, and its loss another.
+    one.compile(frozen_in_place(), lambda y_true, y_pred: 100 * keras.ops.mean((y_true - y_pred) ** 2, axis=-1))
+    train(one, data, monitor, epochs=1)
+    assert monitor.history["step"].tolist() == [0, 3, 6, 9, 12]
+    last = 100 * ((np.array(one(data[0][:10])) - data[1][:10]) ** 2).mean()
+    assert monitor.history["loss"][-1] == pytest.approx(last, rel=1e-4)
+
+
+class StopAt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 4:
+            raise KeyboardInterrupt
+
+
+def test_steps_are_counted_on_after_an_interrupt(data: tuple[np.ndarray, np.ndarray]) -> None:
+    monitor, model = watch(data, every=1), network()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, monitor, StopAt())
+    train(model, data, monitor, epochs=1)
+    assert monitor.history["step"].tolist() == list(range(12))  # five, and six
+
+
+def test_networks_that_train_in_their_own_way_are_refused_and_subclasses_are_not(
+    data: tuple[np.ndarray, np.ndarray],
+) -> None:
+    class Mine(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3, name="dense")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    class MyOwnWay(Mine):
+        def train_step(self, *given: Any) -> Any:
+            return super().train_step(*given)
+
+    for kind in (Mine, MyOwnWay):
+        model = kind()
+        model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+        model(data[0])
+        monitor = Monitor(*data, 3, gradients=["dense"], weights=["dense"])
+        if kind is MyOwnWay:
+            with pytest.raises(ValueError, match="received one with its own train_step"):
+                train(model, data, monitor)
+            continue
+        train(model, data, monitor)
+        assert monitor.history["dense kernel gradient"].shape == (5, 5, 3)
+        with pytest.raises(ValueError, match="received Mine"):
+            train(model, data, Monitor(*data, 3, activations=["dense"]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((3, 5)), np.zeros((2, 3)), "as many"),
+        (np.zeros((0, 5)), np.zeros((0, 3)), "as many"),
+        (np.full((3, 5), np.nan), np.zeros((3, 3)), "finite values"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused(x: np.ndarray, y: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Monitor(x, y, 1)
+
+
+def test_records_are_written_and_read_by_numpy(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    monitor, again = watch(data), watch(data)
+    train(network(), data, monitor)
+    np.savez(tmp_path / "records.npz", allow_pickle=False, **monitor.history)
+    with np.load(tmp_path / "records.npz") as file:
+        again.restore(file)
+    assert list(again.history) == list(monitor.history)
+    for name, values in monitor.history.items():
+        np.testing.assert_array_equal(again.history[name], values)

@@ -182,9 +182,9 @@ def test_dropout_is_off_during_the_descent() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps must be a positive multiple"),
+        ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"steps": 10, "log_every": 3}, "received 10 and 3"),
-        ({"start": np.zeros((2, 4), "float32")}, r"start must have shape \(2, 3\); received \(2, 4\)"),
+        ({"start": np.zeros((2, 4), "float32")}, r"start must have shape \(any, 3\); received \(2, 4\)"),
         ({"original": np.zeros((2, 4), "float32")}, r"original must have shape \(2, 3\); received \(2, 4\)"),
         ({"target": np.zeros((1, 3), "float32")}, r"target must have shape \(2, 3\); received \(1, 3\)"),
     ],
@@ -312,11 +312,11 @@ def test_one_start_serves_all_networks(rng: np.random.Generator) -> None:
 def test_what_does_not_fit_several_networks_is_refused() -> None:
     images = np.zeros((2, 12, 12, 3), "float32")
     networks = [convolution(0), convolution(1)]
-    with pytest.raises(ValueError, match="a multiple of 20 steps; received 2 and 30"):
+    with pytest.raises(ValueError, match="a multiple of 20 steps; received 30"):
         invert_layer(networks, "second", images, steps=30, start=images)
-    with pytest.raises(ValueError, match=r"expected networks, .* received 0 and 20"):
+    with pytest.raises(ValueError, match="a list of networks, at least one; received none"):
         invert_layer([], "second", images, steps=20, start=images)
-    with pytest.raises(ValueError, match=r"expected 2 x 2 starts, like the images; received \(3, 12, 12, 3\)"):
+    with pytest.raises(ValueError, match=r"expected 2 x 2 starts, or 2; received 3"):
         invert_layer(networks, "second", images, steps=20, start=np.zeros((3, 12, 12, 3), "float32"))
     with pytest.raises(ValueError, match="received 'third'"):
         invert_layer(networks, "third", images, steps=20, start=images)
@@ -326,7 +326,7 @@ def test_what_does_not_fit_several_networks_is_refused() -> None:
 
 
 class Break(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         raise RuntimeError("broken")
 
 
@@ -398,14 +398,19 @@ class SeenModel(keras.callbacks.Callback):
         self.jit_compile = self.model.jit_compile
 
 
-def test_a_convolution_inside_a_network_inside_turns_xla_off() -> None:
-    inner = keras.Sequential([keras.Input((6, 6, 3)), keras.Sequential([keras.layers.Conv2D(2, 3)])])
-    flat = keras.layers.Dense(2)
-    images = np.zeros((1, 6, 6, 3), "float32")
+def test_xla_is_for_one_image_through_several_dense_networks() -> None:
+    convolution = keras.Sequential([keras.Input((6, 6, 3)), keras.Sequential([keras.layers.Conv2D(2, 3)])])
+    inside = keras.Sequential([keras.Input((6, 6, 3)), convolution])
+    encoders = [
+        stacked_encoders([0, 1], 4, [3]),
+        stacked_encoders([0, 1], 4, [3]),
+        stacked_encoders([0], 4, [3]),
+        inside,
+    ]
     seen = []
-    for part in (inner, flat):
-        encoder = keras.Sequential([keras.Input((6, 6, 3)), part])
+    for encoder, n in zip(encoders, (1, 2, 1, 1), strict=True):
         seen.append(SeenModel())
+        images = np.zeros((n, *encoder.input_shape[1:]), "float32")
         invert(encoder, images, images, steps=1, callbacks=seen[-1:])
-    # JAX compiles by XLA or not at all.
-    assert [one.jit_compile for one in seen] == [keras.backend.backend() == "jax", True]
+    on_jax = keras.backend.backend() == "jax"  # which compiles by XLA or not at all
+    assert [one.jit_compile for one in seen] == [True, on_jax, on_jax, on_jax]

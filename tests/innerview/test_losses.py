@@ -3,7 +3,6 @@ import pytest
 from scipy.special import log_softmax, xlogy
 
 from innerview import binary_crossentropy_by_class, l1_distance, softmax_crossentropy
-from innerview.losses import SummedOutput
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -37,9 +36,3 @@ def test_the_documents_distance_is_one_for_an_input_or_for_each_network(
     target, outputs = np.random.default_rng(0).normal(size=(2, *shape))
     expected = 0.35 * np.abs(target - outputs).sum(axis=axes)
     np.testing.assert_allclose(np.array(l1_distance(target, outputs)), expected, rtol=1e-12)
-
-
-def test_a_summed_output_is_the_sum() -> None:
-    distances = np.random.default_rng(0).random((4, 3))
-    loss = SummedOutput("float64")(np.zeros((4, 3)), distances)
-    assert float(loss) == pytest.approx(distances.sum(), rel=1e-12)

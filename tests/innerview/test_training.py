@@ -161,7 +161,7 @@ def test_residual_networks_are_stacked_with_both_paths() -> None:
 
 
 def test_what_cannot_be_stacked_is_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="at least one network"):
+    with pytest.raises(ValueError, match="a list of networks, at least one"):
         train([], data)
     with pytest.raises(ValueError, match="networks of one shape"):
         train([small_network(0), small_network(0, units=5)], data)
@@ -176,7 +176,7 @@ def test_what_cannot_be_stacked_is_refused(data: tuple[np.ndarray, np.ndarray]) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "received 0 and 6"),
+        ({"steps": 0}, "at least 1; received 0"),
         ({"steps": 10, "log_every": 3}, "received 10 and 3"),
         ({"batch_size": 121}, "from 1 to 120"),
         ({"auxiliary": ("third", np.zeros((120, 1, 2)), 0.1)}, "received 'third'"),
@@ -211,3 +211,108 @@ def test_a_monitor_watches_each_network_side_by_side(data: tuple[np.ndarray, np.
         train(alone, data, callbacks=[lone])
         ours, theirs = history[f"{first} kernel gradient"], lone.history[f"{first_alone} kernel gradient"]
         np.testing.assert_allclose(ours[:, seed], theirs, atol=1e-6)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "frozen": {"trainable": False},
+    "no bias": {"use_bias": False},
+    "L2": {"kernel_regularizer": keras.regularizers.L2(0.05), "bias_regularizer": keras.regularizers.L1(0.01)},
+    "orthogonal": {"kernel_regularizer": keras.regularizers.OrthogonalRegularizer(0.1)},
+    "activity": {"activity_regularizer": keras.regularizers.L2(0.01)},
+    "MaxNorm": {"kernel_constraint": keras.constraints.MaxNorm(0.6), "bias_constraint": "non_neg"},
+}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_setting_of_a_layer_is_kept_to(data: tuple[np.ndarray, np.ndarray], count: int) -> None:
+    def settled(seed: int) -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        hidden = [keras.layers.Dense(5, "tanh", name=name.replace(" ", "_"), **s) for name, s in SETTINGS.items()]
+        return keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(3, "softmax")])
+
+    together, before = [settled(seed) for seed in range(count)], settled(0).get_weights()
+    train(together, data, shuffle_seed=None)
+    for seed, network in enumerate(together):
+        alone = settled(seed)
+        alone.compile(keras.optimizers.SGD(0.1), binary_crossentropy_by_class)
+        alone.fit(data[0], np.eye(3, dtype="float32")[data[1]], batch_size=20, epochs=4, shuffle=False, verbose=0)
+        for ours, theirs in zip(network.get_weights(), alone.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    np.testing.assert_array_equal(together[0].get_weights()[0], before[0])  # the frozen kernel
+    assert not together[0].get_layer("frozen").trainable
+
+
+class MyDense(keras.layers.Dense):
+    pass
+
+
+def changed(network: keras.Model, index: int = 0, **settings: Any) -> keras.Model:
+    layers = [keras.layers.Dense(n, a) for n, a in ((6, "tanh"), (3, "softmax"))]
+    config = {**layers[index].get_config(), **settings}
+    layers[index] = settings.pop("kind", keras.layers.Dense).from_config(
+        {k: v for k, v in config.items() if k != "kind"}
+    )
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "relu"}, "the first network's activation in layer .*'tanh'; received 'relu'"),
+        ({"kernel_regularizer": "l2"}, "the first network's kernel_regularizer"),
+        ({"trainable": False}, "the first network's trainable"),
+        ({"use_bias": False}, "expected networks of one shape"),
+        ({"kind": MyDense}, "received MyDense"),
+    ],
+)
+def test_networks_that_differ_in_a_setting_are_refused(
+    data: tuple[np.ndarray, np.ndarray], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train([changed(small_network(0)), changed(small_network(1), **settings)], data)
+
+
+def test_what_networks_side_by_side_cannot_keep_to_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
+    pair = [small_network(seed) for seed in range(2)]
+    for optimizer, told in (
+        (keras.optimizers.SGD(0.1, clipnorm=1.0), "SGD clipnorm"),
+        (keras.optimizers.Adam(global_clipnorm=1.0), "Adam global_clipnorm"),
+        (keras.optimizers.Lamb(), "Lamb"),
+    ):
+        with pytest.raises(ValueError, match=f"goes value by value.* received {told}"):
+            train(pair, data, optimizer=optimizer)
+    train(pair[:1], data, optimizer=keras.optimizers.SGD(0.1, clipnorm=1.0))  # alone there is nobody to feel it
+    adapted = [small_network(seed) for seed in range(2)]
+    for network in adapted:
+        network.layers[0].enable_lora(2)
+    with pytest.raises(ValueError, match=r"cannot keep to lora_\w+ of layer"):
+        train(adapted, data)
+    with pytest.raises(ValueError, match="expected each network once"):
+        train([pair[0], pair[0]], data)
+    monitor = Monitor(data[0][:2], np.eye(3)[:2], 6)
+    with pytest.raises(ValueError, match="cannot watch an auxiliary task"):
+        auxiliary = (pair[0].layers[0].name, np.zeros((120, 2, 2)), 0.1)
+        train(pair, data, auxiliary=auxiliary, callbacks=[monitor])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"x": np.zeros((120, 2, 2))}, ValueError, r"x must have shape \(any, 4\); received \(120, 2, 2\)"),
+        ({"x": np.full((120, 4), np.nan)}, ValueError, "x must be finite"),
+        ({"y": np.zeros((120, 1), int)}, ValueError, r"y must have shape \(120\,\); received \(120, 1\)"),
+        ({"y": np.zeros(119, int)}, ValueError, r"y must have shape \(120\,\); received \(119\,\)"),
+        ({"y": np.eye(3)[np.zeros(120, int)]}, ValueError, r"received \(120, 3\)"),
+        ({"y": np.full(120, -1)}, ValueError, "labels from 0 to 2; received -1"),
+        ({"y": np.full(120, 3)}, ValueError, "labels from 0 to 2; received 3"),
+        ({"y": np.full(120, 0.5)}, TypeError, "y must hold whole numbers"),
+        ({"eval_sets": {"test": (np.zeros((2, 4)), np.array([0, 7]))}}, ValueError, "y of test .* received 7"),
+        ({"batch_size": 2.0}, TypeError, "batch_size must be a whole number; received 2.0"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(
+    data: tuple[np.ndarray, np.ndarray], change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    arguments = {"x": data[0], "y": data[1], **change}
+    with pytest.raises(error, match=message):
+        train([small_network(0)], (arguments.pop("x"), arguments.pop("y")), **{"eval_sets": None, **arguments})

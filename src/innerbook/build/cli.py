@@ -36,19 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(root: Path, told: settings.Settings) -> int:
     """Build the course in `root` and return the exit status: 0 if the book is built, 1 if not."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's file says, for it downloads the data
     # Once the data is here, no page asks the network again, and every page sees the same data.
     data.load_mnist()
     data.load_resnet50()
     # What the kernels and Sphinx inherit; nothing is read here.
-    os.environ.update(replace(told, offline=True).to_environment(), MPLBACKEND=executing.INLINE)
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # on which the book is measured
+    os.environ.update(replace(told, offline=True).to_environment(), **executing.environment(root))
     try:
         pages = read_pages(root)
         results.read_paper_results(root)  # a lost row is told now, not after hours
     except (FileNotFoundError, ValueError) as error:
         print(f"The book was not built: {error}")
         return 1
-    executing.execute(root, pages, workers=executing.usable_cores())
+    executing.execute(root, pages, workers=settings.usable_cores())
     problems = [problem for page in pages for problem in page.problems]
     if problems:
         print("\n".join(["", *problems, "", f"The book was not built: {len(problems)} problem(s), listed above."]))

@@ -1,7 +1,6 @@
 """Executes the pages that the cache does not know, several at a time, and says how it goes."""
 
 import asyncio
-import os
 import re
 import tempfile
 import time
@@ -14,18 +13,37 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from nbclient import NotebookClient
 
-from innerbook import settings
+from innerbook import memory, settings
 from innerbook.build.pages import Page
 
 # A cell that takes longer is stuck; at paper scale an honest one can take hours.
 CELL_SECONDS = {"class": 2_400, "paper": 24 * 3_600}
 HEARTBEAT_SECONDS = 15
 INLINE = "module://matplotlib_inline.backend_inline"
+# Python's warnings, and those of libraries that log; TensorFlow's word on its own log is none.
+WARNING = re.compile(r"^(?:.*\w*Warning: |WARNING(?!.*absl::InitializeLog)).*$", flags=re.M)
+# An error in a thread, in a callback or in another process is only written.
+ERROR = re.compile(r"^((?:Exception|Process) .*\n)?.*Traceback \(most recent call last\):\n(?:[ \t].*\n)*(.*)", re.M)
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def environment(root: Path) -> dict[str, str]:
+    """Return what the pages' processes are told of their libraries, in place of what the user has set for other work.
+
+    Settings files of Keras and matplotlib are looked for in folders of the build's own, below ``_build``.
+    """
+    own = {name: str(root / "_build" / "home" / name) for name in ("keras", "matplotlib")}
+    return {
+        "KERAS_BACKEND": "tensorflow",  # on which the book is measured
+        "KERAS_HOME": own["keras"],
+        "MPLBACKEND": INLINE,
+        "MPLCONFIGDIR": own["matplotlib"],
+        "MATPLOTLIBRC": own["matplotlib"],  # which holds none
+        "PYTHONOPTIMIZE": "",  # asserts hold
+        "PYTHONWARNINGS": "",  # and warnings are heard
+        # As the Makefile has them: TensorFlow rounds alike everywhere, and keeps its remarks on the processor.
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
 
 def execute(root: Path, pages: list[Page], workers: int) -> None:
@@ -90,16 +108,29 @@ class _Run:
             self.say(f"{page.name} starts")
             start = time.monotonic()
             await _execute(page, self.profile)
-            page.seconds = time.monotonic() - start
+            took = time.monotonic() - start
+            page.seconds = took + saved_seconds(page)
             self.running.remove(page)
             if not page.problems:
                 bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": page.seconds})
                 self.cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
             self.done += 1
             page.ended.set()
-            self.say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {page.seconds:.0f} s")
+            self.say(f"{page.name} {'FAILED after' if page.problems else 'done in'} {took:.0f} s")
             for problem in page.problems:  # now, not at the end only: the other pages may take an hour
                 print(problem, flush=True)
+
+
+def saved_seconds(page: Page) -> float:
+    """Return for how long a page would have computed what it read from disk, and a reader's run of it computes.
+
+    What it reads for a second time, or after computing it, a reader's run would read, too.
+    """
+    saved: dict[str, float] = {}
+    for output in (output for cell in page.code_cells for output in cell.outputs):
+        for name, seconds in output.get("data", {}).get(memory.MIME, {}).items():
+            saved.setdefault(name, seconds)
+    return sum(saved.values())
 
 
 async def _execute(page: Page, profile: Path) -> None:
@@ -118,6 +149,7 @@ async def _execute(page: Page, profile: Path) -> None:
             "--IPKernelApp.log_level=50",
             f"--IPKernelApp.ipython_dir={profile}",
             "--IPKernelApp.exec_PYTHONSTARTUP=False",
+            "--InteractiveShell.system_raise_on_error=True",  # a cell's !command that fails is an error
         ],
     )
     task = asyncio.current_task()
@@ -134,19 +166,18 @@ async def _execute(page: Page, profile: Path) -> None:
 
 
 def _problems(cell: nbformat.NotebookNode) -> Iterable[str]:
-    """Find what should fail the build though the cell raised nothing: warnings, undefined numbers, no picture."""
+    """Find what should fail the build though the cell raised nothing, such as a warning or an undefined number."""
     for output in cell.outputs:
         if output.output_type == "stream":
-            # Python's warnings, and those of libraries that log; TensorFlow's word on its own log is none. An error in
-            # a thread is only written.
-            told = r"^(.*\w*Warning: .*|WARNING(?!.*absl::InitializeLog).*|Exception in thread .*)$"
-            warned = re.search(told, output.text, flags=re.M)
-            if warned:
-                yield warned[0]
+            yield from WARNING.findall(output.text)[:1]
+            yield from (f"{place.strip()} {error}" for place, error in ERROR.findall(output.text)[:1])
+        if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+            yield f"{output.ename}: {output.evalue}"
         glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
         value = output.get("data", {}).get("text/plain", "").strip()
         if glued and value in ("nan", "inf", "-inf", "None"):
             yield f"the glued number {glued!r} is {value}"
     kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
-    if "figure" in cell.metadata.get("mystnb", {}) and not kinds & {"image/png", "image/svg+xml", "text/html"}:
-        yield "the cell has a caption and no picture"
+    described = {"figure", "image"} & set(cell.metadata.get("mystnb", {}))
+    if described and not kinds & {"image/png", "image/svg+xml", "text/html"}:
+        yield "the cell has a caption or a description, and no picture"

@@ -1,6 +1,8 @@
 """A Sphinx extension for what the course needs: the pages' keys, the tables of claims and speeds, measured times."""
 
+import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +144,26 @@ class MeasuredTime(SphinxRole):
         return [nodes.Text(text)], []
 
 
+def add_uses(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Name, below a documented function or class, the pages whose code uses it."""
+    word = re.compile(rf"\b{name.rpartition('.')[2]}\b")
+    uses = [page for page, code in _codes(Path(app.srcdir)).items() if word.search(code)]
+    if what in ("function", "class") and uses:
+        lines += ["", f"Used in {', '.join(f':doc:`/{page}`' for page in uses)}.", ""]
+
+
+@functools.cache
+def _codes(root: Path) -> dict[str, str]:
+    """The code of all pages, by name."""
+    texts = {name: (root / f"{name}.md").read_text(encoding="utf-8-sig") for name in pages.toc_names(root)}
+    return {name: "".join(re.findall(r"^```\{code-cell\}(.*?)^```", text, re.M | re.S)) for name, text in texts.items()}
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     app.connect("source-read", add_key)
+    app.setup_extension("sphinx.ext.autodoc")  # whose event the next line waits for
+    app.connect("autodoc-process-docstring", add_uses)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("benchmarks-table", BenchmarksTable)
     app.add_role("measured-time", MeasuredTime())

@@ -67,9 +67,14 @@ def _from_copy() -> dict[str, np.ndarray]:
 def _from_keras() -> dict[str, np.ndarray]:
     import keras
 
-    with socket_timeout(NETWORK_SECONDS), redirect_stdout(StringIO()):
-        network = keras.applications.ResNet50(weights="imagenet")
-        classes = keras.applications.resnet.decode_predictions(np.arange(1000.0)[None], top=1000)[0]
+    told = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # in another type, they would be rounded and kept so
+    try:
+        with socket_timeout(NETWORK_SECONDS), redirect_stdout(StringIO()):
+            network = keras.applications.ResNet50(weights="imagenet")
+            classes = keras.applications.resnet.decode_predictions(np.arange(1000.0)[None], top=1000)[0]
+    finally:
+        keras.config.set_dtype_policy(told)
     weights = {f"{layer.name}/{weight.name}": np.array(weight) for layer in network.layers for weight in layer.weights}
     return weights | {"labels": np.array([words for _, words, _ in reversed(classes)])}
 

@@ -12,7 +12,15 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from innerbook.style import COLOURS, DIGIT_COLOURS, check_digits, check_points, colours_for, label_medians
+from innerbook.style import (
+    COLOURS,
+    DIGIT_COLOURS,
+    check_digits,
+    check_numbers,
+    check_points,
+    colours_for,
+    label_medians,
+)
 
 
 def frame_player(panels: Mapping[str, np.ndarray], captions: Sequence[str], description: str) -> HTML:
@@ -25,13 +33,17 @@ def frame_player(panels: Mapping[str, np.ndarray], captions: Sequence[str], desc
         description: what there is to see, for readers who do not see it (document C, rows C2 and C3).
 
     Raises:
-        ValueError: a panel is not of this shape, has not a frame for each caption, or has negative values.
+        ValueError: a panel is not of this shape, has not a frame for each caption, a frame without any unit, or values
+            that are negative, infinite or no numbers.
     """
     for name, values in panels.items():
         if values.ndim != 3 or len(values) != len(captions):
             raise ValueError(
                 f"expected ({len(captions)}, rows, columns), a frame a caption; {name!r} has shape {values.shape}"
             )
+        check_numbers(name, np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values)
+        if np.isnan(values).all(axis=(1, 2)).any():
+            raise ValueError(f"expected a unit in each frame; {name!r} has frames without one")
         if np.nanmin(values) < 0:
             raise ValueError(f"expected values from 0 on; {name!r} has {np.nanmin(values):g}")
     heights = [round(320 * values.shape[1] / values.shape[2]) for values in panels.values()]
@@ -143,11 +155,11 @@ def depth_profile(ratios: Mapping[str, float], most: int, description: str) -> H
         description: what there is to see, for readers who do not see it.
 
     Raises:
-        ValueError: there are more than four lines, a ratio is not above 0, or `most` is below 16.
+        ValueError: there are no lines or more than four, a ratio is infinite or not above 0, or `most` is below 16.
     """
     if len(ratios) > len(_DASHES):
         raise ValueError(f"expected {len(_DASHES)} lines at most, as many as there are dashes; received {len(ratios)}")
-    if not (all(ratio > 0 for ratio in ratios.values()) and most >= 16):
+    if not (ratios and all(0 < ratio < np.inf for ratio in ratios.values()) and most >= 16):
         raise ValueError(f"expected ratios above 0 and a depth of 16 or more; received {dict(ratios)}, {most}")
     colours = dict(zip(ratios, COLOURS, strict=False))
     data = {
