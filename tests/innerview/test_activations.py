@@ -112,14 +112,16 @@ def test_what_cannot_be_told_apart_is_refused(rng: np.random.Generator) -> None:
 def test_several_inputs_and_outputs_functions_and_layers_of_randomness(rng: np.random.Generator) -> None:
     a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
     doubled = keras.layers.Lambda(lambda t: 2 * t, name="doubled")(a)
-    joined = keras.layers.Concatenate(name="joined")([keras.ops.relu(doubled), b])
+    rectified = keras.ops.relu(doubled)
+    relu = rectified._keras_history.operation.name  # Keras numbers what nobody names
+    joined = keras.layers.Concatenate(name="joined")([rectified, b])
     dropped = keras.layers.Dropout(0.9, seed=0, name="dropped")(joined)
     sequence, *state = keras.layers.LSTM(2, return_state=True, name="lstm")(keras.layers.Reshape((5, 1))(dropped))
     model = keras.Model({"a": a, "b": b}, {"one": sequence, "two": keras.layers.Dense(1, name="two")(state[0])})
     x = {"a": rng.normal(size=(4, 3)).astype("float32"), "b": rng.random((4, 2)).astype("float32")}
-    found = get_activations(model, x, ["doubled", "relu", "joined", "dropped", "lstm", "two"], batch_size=3)
+    found = get_activations(model, x, ["doubled", relu, "joined", "dropped", "lstm", "two"], batch_size=3)
     np.testing.assert_allclose(found["doubled"], 2 * x["a"], rtol=1e-6)
-    np.testing.assert_allclose(found["relu"], np.maximum(2 * x["a"], 0), rtol=1e-6)
+    np.testing.assert_allclose(found[relu], np.maximum(2 * x["a"], 0), rtol=1e-6)
     np.testing.assert_array_equal(found["dropped"], found["joined"])  # nothing is dropped in inference
     assert [part.shape for part in found["lstm"]] == [(4, 2)] * 3
     np.testing.assert_allclose(found["two"], np.array(model(x)["two"]), atol=1e-6)
