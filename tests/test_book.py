@@ -1,11 +1,13 @@
 """Rules that the book's own pages keep."""
 
 import ast
+import asyncio
 import json
 import re
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -13,10 +15,10 @@ import yaml
 from nbclient import NotebookClient
 
 from innerbook.build.executing import INLINE
-from innerbook.build.pages import read_pages, toc_names
+from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.claims import MIME
 from innerbook.fingerprint import _without_docstrings
-from innerbook.settings import current
+from innerbook.settings import current, usable_cores
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("book/**/*.md"))
@@ -172,15 +174,34 @@ innerbook.zoo._digits_resnet = lambda side: innerview.resnet(10, side, 0, 16, 10
 """
 
 
+@pytest.fixture(scope="module")
+def on_other_seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """Run the pages, one on each core, and return the claims of each."""
+    folder = tmp_path_factory.mktemp("seeds")
+    (folder / "mnist").symlink_to(current().data_folder / "mnist")
+    settings = {"FIRST_SEED": "5", "OFFLINE": "1", "DATA": f"{folder}"}
+    places = asyncio.Semaphore(usable_cores())
+
+    async def run(page: Page) -> list[dict[str, Any]]:
+        page.notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORTENED))
+        async with places:
+            client = NotebookClient(page.notebook, timeout=600, resources={"metadata": {"path": page.path.parent}})
+            await client.async_execute()
+        outputs = [output for cell in page.code_cells for output in cell.outputs]
+        return [json.loads(output.data[MIME]) for output in outputs if MIME in output.get("data", {})]
+
+    async def run_all(pages: list[Page]) -> list[list[dict[str, Any]]]:
+        return await asyncio.gather(*(run(page) for page in pages))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**{f"INNERVIEW_{k}": v for k, v in settings.items()}, "MPLBACKEND": INLINE}.items():
+            patch.setenv(name, value)
+        pages = {page.name.removeprefix("book/"): page for page in read_pages(ROOT)}
+        found = asyncio.run(run_all([pages[name] for name in ON_OTHER_SEEDS]))
+    return dict(zip(ON_OTHER_SEEDS, found, strict=True))
+
+
 @pytest.mark.parametrize("name", ON_OTHER_SEEDS)
-def test_a_page_of_each_part_runs_on_other_seeds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mnist").symlink_to(current().data_folder / "mnist")
-    changes = {"FIRST_SEED": "5", "OFFLINE": "1", "DATA": f"{tmp_path}"}
-    for setting, value in changes.items():
-        monkeypatch.setenv(f"INNERVIEW_{setting}", value)
-    monkeypatch.setenv("MPLBACKEND", INLINE)
-    page = next(page for page in read_pages(ROOT) if page.name == f"book/{name}")
-    page.notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORTENED))
-    NotebookClient(page.notebook, timeout=600, resources={"metadata": {"path": page.path.parent}}).execute()
-    claims = [json.loads(o.data[MIME]) for cell in page.code_cells for o in cell.outputs if MIME in o.get("data", {})]
+def test_a_page_of_each_part_runs_on_other_seeds(name: str, on_other_seeds: dict[str, list[dict[str, Any]]]) -> None:
+    claims = on_other_seeds[name]
     assert claims and [claim["id"] for claim in claims if "0 to" in claim["seeds"]] == []

@@ -279,7 +279,7 @@ class _KeepGradients(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         kept = self._kept[self._get_variable_index(variable)]
-        self.assign(kept, ops.zeros_like(kept))
+        self.assign(kept, ops.zeros(kept.shape, kept.dtype))
         self.assign_add(kept, gradient)  # an embedding's comes as slices, and one row may come several times
 
 
