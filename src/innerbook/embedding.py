@@ -54,7 +54,7 @@ def embed(method: Method, points: Sequence[tuple[np.ndarray, np.ndarray | None]]
     began = time.monotonic()
     note = memory.Note()
     note.say(f"{method}: {len(points)} maps to make.")
-    maps: list[memory.Kept[Map]] = []
+    maps: list[memory.Kept] = []
     try:
         pool = _workers(settings.current())
         for one in pool.map(_kept, repeat(method), *zip(*pairs, strict=True), map(index, seeds)):
@@ -125,6 +125,6 @@ def _begin() -> None:
     sys.modules.update(dict.fromkeys(("keras", "tensorflow")))  # type: ignore[arg-type]
 
 
-def _kept(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> memory.Kept[Map]:
+def _kept(method: Method, x: np.ndarray, x_new: np.ndarray | None, seed: int) -> memory.Kept:
     """Make one map, or read it from disk; it runs in a process of its own."""
     return memory.kept(one_map, method, x, x_new, seed)

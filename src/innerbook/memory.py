@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -67,7 +67,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Kept(Generic[_T]):
+class Kept:
     """A result that is on disk.
 
     Attributes:
@@ -78,7 +78,7 @@ class Kept(Generic[_T]):
     """
 
     name: str
-    result: _T
+    result: Any
     seconds: float
     read: bool
 
@@ -117,7 +117,7 @@ def cached(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return called
 
 
-def kept(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Kept[_T]:
+def kept(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Kept:
     """Do what `cached` does, and return beside the result whether it was read, and how long computing it took."""
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
