@@ -31,11 +31,6 @@ def linear(matrix: np.ndarray) -> keras.Model:
     return model
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 @pytest.mark.usefixtures("float64")
 def test_descent_follows_its_closed_form(rng: np.random.Generator) -> None:
     # On |xA - b|^2, gradient descent shrinks the error by (1 - 2 rate s^2) along each singular axis.

@@ -21,11 +21,6 @@ from innerview import (
 from innerview.layers import DistanceToTarget, ImageNetInputs, TrainableImages
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def test_a_residual_layer_adds_its_input(rng: np.random.Generator) -> None:
     layer = ResidualDense(4, "tanh", bias_initializer=keras.initializers.RandomNormal(seed=1))
     x = rng.normal(size=(3, 4)).astype("float32")

@@ -7,11 +7,6 @@ from innerview import add_noise, band_gains, feature_distance, pearson, transfor
 from innerview.metrics import blurred
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def test_correlation_is_numpys_and_blind_to_brightness_and_contrast(rng: np.random.Generator) -> None:
     x, y = rng.random((2, 4, 9, 9, 1))
     expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(x, y, strict=True)]
