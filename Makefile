@@ -21,6 +21,9 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 ISSUE_FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
+# Files of tests run side by side, on each core; more than four at once would only load TensorFlow more often.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: book test check test-tensorflow test-jax benchmark lab format lock clean
 
 book: .venv/ready
@@ -40,12 +43,12 @@ check: .venv/ready
 
 test-tensorflow: export KERAS_BACKEND := tensorflow
 test-tensorflow: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # innerview promises to run on this backend, too.
 test-jax: export KERAS_BACKEND := jax
 test-jax: .venv/ready
-	$(BIN)/python -m pytest tests/innerview
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/innerview
 
 # Compares speeds in one run, and writes book/benchmarks.json for the report. It needs PyTorch (some 3 GB on Linux),
 # which nothing else does.

@@ -10,7 +10,7 @@ from innerview.constraints import GaussianBlur
 from innerview.inversion import InversionResult, fit_inputs, invert, invert_layer, random_start
 from innerview.layers import EnsembleDense, ResidualDense
 from innerview.losses import binary_crossentropy_by_class, l1_distance, softmax_crossentropy
-from innerview.metrics import add_noise, band_gains, feature_distance, pearson, transform_sensitivity
+from innerview.metrics import add_noise, feature_distance, pearson
 from innerview.models import deep_tanh, feed_forward, one_hidden_layer, stacked_encoders, two_hidden_layers
 from innerview.optimizers import NormalizedSGD, linear_decay_sgd
 from innerview.resnet import resnet, stage_outputs

@@ -215,9 +215,7 @@ def invert(
     steps: int,
     distance: Distance = l1_distance,
     optimizer: keras.optimizers.Optimizer | None = None,
-    constraint: keras.constraints.Constraint | None = None,
-    log_every: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
 ) -> InversionResult:
     """Look for inputs by their outputs alone, as document B does (rows B1 to B17).
 
@@ -230,10 +228,8 @@ def invert(
         start: where they start, of the same shape.
         distance: the default is `l1_distance`.
         optimizer: the default is `linear_decay_sgd`, from a rate of 0.1.
-        steps: as in `fit_inputs`, and so are `constraint`, `log_every`, `callbacks` and the errors.
-        constraint: on the inputs.
-        log_every: steps between two records.
-        callbacks: Keras callbacks.
+        steps: as in `fit_inputs`, and so are the errors.
+        settings: `regularizer`, `constraint`, `log_every` and `callbacks`, as in `fit_inputs`.
 
     Example:
         >>> encoder = stacked_encoders([0], inputs=48, widths=[64, 64])
@@ -244,18 +240,8 @@ def invert(
     """
     wanted, _ = _tensors(encoder)
     original = checks.array("original", original, (None, *wanted.shape[1:]), wanted.dtype)
-    return fit_inputs(
-        encoder,
-        outputs(encoder, original, _ONCE),
-        start,
-        distance=distance,
-        optimizer=optimizer or linear_decay_sgd(0.1, steps),
-        steps=steps,
-        constraint=constraint,
-        log_every=log_every,
-        original=original,
-        callbacks=callbacks,
-    )
+    settings |= {"steps": steps, "distance": distance, "optimizer": optimizer or linear_decay_sgd(0.1, steps)}
+    return fit_inputs(encoder, outputs(encoder, original, _ONCE), start, original=original, **settings)
 
 
 def invert_layer(

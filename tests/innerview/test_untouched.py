@@ -20,7 +20,6 @@ from innerview import (
     l1_distance,
     linear_decay_sgd,
     resnet,
-    transform_sensitivity,
 )
 
 
@@ -89,7 +88,6 @@ def watch(network: keras.Model, callbacks: Any) -> None:
 CALLS: dict[str, Callable[[keras.Model, Any], Any]] = {
     "get_activations": lambda network, _: get_activations(network, IMAGES),
     "feature_distance": lambda network, _: feature_distance([network], "norm", IMAGES, IMAGES / 2),
-    "transform_sensitivity": lambda network, _: transform_sensitivity([network], ["norm"], IMAGES),
     "fit_inputs": fit_from,
     "invert": lambda network, callbacks: invert(network, IMAGES, IMAGES, steps=2, log_every=1, callbacks=callbacks),
     "invert_layer": lambda network, callbacks: invert_layer(

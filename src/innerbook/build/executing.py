@@ -65,7 +65,8 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
     print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
     if fresh:
         with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.run(_Run(cache, fresh, workers, Path(profile)).all())
+            # From the last page on: the longest stand there, and one that begins late keeps all others waiting.
+            runner.run(_Run(cache, fresh[::-1], workers, Path(profile)).all())
 
 
 class _Loop(asyncio.SelectorEventLoop):
