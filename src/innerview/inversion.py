@@ -215,6 +215,7 @@ def invert(
     steps: int,
     distance: Distance = l1_distance,
     optimizer: keras.optimizers.Optimizer | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
 ) -> InversionResult:
     """Look for inputs by their outputs alone, as document B does (rows B1 to B17).
@@ -229,7 +230,7 @@ def invert(
         distance: the default is `l1_distance`.
         optimizer: the default is `linear_decay_sgd`, from a rate of 0.1.
         steps: as in `fit_inputs`, and so are the errors.
-        settings: `regularizer`, `constraint`, `log_every` and `callbacks`, as in `fit_inputs`.
+        callbacks, settings: as in `fit_inputs`; others are `regularizer`, `constraint` and `log_every`.
 
     Example:
         >>> encoder = stacked_encoders([0], inputs=48, widths=[64, 64])
@@ -240,8 +241,9 @@ def invert(
     """
     wanted, _ = _tensors(encoder)
     original = checks.array("original", original, (None, *wanted.shape[1:]), wanted.dtype)
-    settings |= {"steps": steps, "distance": distance, "optimizer": optimizer or linear_decay_sgd(0.1, steps)}
-    return fit_inputs(encoder, outputs(encoder, original, _ONCE), start, original=original, **settings)
+    target, optimizer = outputs(encoder, original, _ONCE), optimizer or linear_decay_sgd(0.1, steps)
+    settings |= {"distance": distance, "optimizer": optimizer, "steps": steps, "callbacks": callbacks}
+    return fit_inputs(encoder, target, start, original=original, **settings)
 
 
 def invert_layer(
