@@ -2,6 +2,8 @@
 
 SCALE ?= class
 SEED ?= 0
+# Pages or parts to build alone, with a report of their own: make book PAGES="2-probes 1-first-network/inverse"
+PAGES ?=
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
 BIN := .venv/Scripts
@@ -27,7 +29,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 .PHONY: book test check test-tensorflow test-jax benchmark lab format lock clean
 
 book: .venv/ready
-	$(BIN)/innerbook build
+	$(BIN)/innerbook build $(PAGES)
 
 test: check test-tensorflow test-jax
 

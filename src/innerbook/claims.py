@@ -39,10 +39,12 @@ class Claim:
     *not reproduced* if none does, and *partly* reproduced otherwise.
 
     Args:
-        id: the row of the list of experiments, such as ``"E2"``.
+        id: the row of the list of experiments, such as ``"E2"``; with a letter, such as ``"B10a"``, where a row has
+            several boxes.
         claim: what the document says, in one sentence.
         published: the document's own figure, or a word where it has none.
-        measured: named measurements, each one value a run.
+        measured: named measurements, each one value a run. Names such as ``"after training, layer 1"`` are shown as a
+            grid.
         holds: the claim's statements, each with one truth value a run.
         scale: ``"paper"`` at the document's own size, ``"class"`` at a smaller one. The default is the build's, and
             ``"class"`` if something stands in for data or weights that could not be had.
@@ -56,7 +58,8 @@ class Claim:
 
     Raises:
         ValueError: there are no statements, numbers of runs differ or are below 5, or a measurement is not finite.
-        TypeError: a statement has numbers where truth values belong, or a measurement has no numbers.
+        TypeError: a statement has something else where truth values belong, such as numbers or values that are
+            missing, or a measurement has no numbers.
     """
 
     id: str
@@ -86,6 +89,8 @@ class Claim:
             if not np.all(np.isfinite(values)):
                 raise ValueError(f"expected finite measurements; {name!r} is {values}")
         for name, truth in self.holds.items():
+            if np.ma.is_masked(truth):
+                raise TypeError(f"expected True or False for each run; some of statement {name!r} are masked")
             if np.asarray(truth).dtype != bool:
                 raise TypeError(
                     f"expected True or False for each run; statement {name!r} has {np.asarray(truth).dtype}, "

@@ -6,71 +6,116 @@ from typing import Any
 
 # More measurements than these are folded away, so that the verdict and its reasons are seen together.
 UNFOLDED = 6
+# Where, in a box, the build shows the result at the document's size.
+KEPT = "<!-- at the document's size -->"
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
+_OPENINGS = {"reproduced": "The claim holds", "partly": "The claim holds in part", "not reproduced": "It does not hold"}
+_SCALES = {
+    "class": "class: smaller than the document's experiment",
+    "paper": "the document's own size",
+}
+_WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+Facts = Mapping[str, Any]
+Held = Mapping[str, bool]
 
 
-def as_html(facts: Mapping[str, Any], held: Mapping[str, bool]) -> str:
+def as_html(facts: Facts, held: Held) -> str:
     """Return a claim's box; `held` says which statements hold."""
-    measured = _measured(facts)
+    listed = "".join(f"<dt>{head}</dt><dd>{html.escape(text)}</dd>" for head, text in _reasons(facts, held))
     return (
-        f'<div class="admonition {_ADMONITION[facts["verdict"]]} claim">'
-        f'<p class="admonition-title">{_title(facts)}</p>{_listed(_reasons(facts, held))}'
-        f"{folded(len(measured), _listed(measured))}</div>"
+        f'<div class="admonition {_ADMONITION[facts["verdict"]]} claim" data-claim="{html.escape(facts["id"])}">'
+        f'<p class="admonition-title">{_title(facts)}</p><p>{_opening(facts, held)}</p>'
+        f'<dl class="simple">{listed}</dl>{measurements(facts)}{KEPT}</div>'
     )
 
 
-def as_text(facts: Mapping[str, Any], held: Mapping[str, bool]) -> str:
+def as_text(facts: Facts, held: Held) -> str:
     """Return what `as_html` shows as plain text, a line for each part."""
-    rows = _reasons(facts, held) + _measured(facts)
-    return "\n".join([_title(facts), *(f"{head}: {text}" for head, text in rows)])
+    rows = _reasons(facts, held) + [("Measured", f"{name}: {text}") for name, text in _spreads(facts).items()]
+    return "\n".join([_title(facts), _opening(facts, held), *(f"{head}: {text}" for head, text in rows)])
 
 
-def spread(figures: Mapping[str, float], digits: int = 3, words: bool = True) -> str:
+def at_the_documents_size(facts: Facts, held: Held) -> str:
+    """Return, for the box of a claim at class scale, what was measured at the document's size, in HTML."""
+    said = html.escape(f"{facts['verdict']}, {facts['runs']} runs, {facts['date']}. {summary(held)}")
+    return f"<p><strong>At the document's size:</strong> {said}</p>{measurements(facts)}"
+
+
+def summary(held: Held) -> str:
+    """Return a sentence that names the statements that hold and those that fail."""
+    parts = []
+    for head, wanted in (("Holds", True), ("Fails", False)):
+        names = [f"“{name}”" for name, holds in held.items() if holds is wanted]
+        parts += [f"{head}: {', '.join(names)}."] if names else []
+    return " ".join(parts)
+
+
+def measurements(facts: Facts) -> str:
+    """Return all measurements in HTML, in a grid where names such as "r, Conv1" make one; many are folded away."""
+    texts = _spreads(facts)
+    rows, columns = _grid(list(texts))
+    shown = ""
+    if rows:
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+        shown = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>"
+        for row in rows:
+            cells = "".join(f"<td>{texts.pop(f'{row}, {column}')}</td>" for column in columns)
+            shown += f"<tr><th>{html.escape(row)}</th>{cells}</tr>"
+        shown += "</tbody></table>"
+    listed = "".join(f"<dt>{html.escape(name)}</dt><dd>{text}</dd>" for name, text in texts.items())
+    shown += f'<dl class="simple">{listed}</dl>' if listed else ""
+    count = len(facts["measured"])
+    return shown if count <= UNFOLDED else f"<details><summary>{count} measurements</summary>{shown}</details>"
+
+
+def spread(figures: Mapping[str, float], digits: int = 3) -> str:
     """Return a measurement's ``"median"`` and its range, ``"min"`` to ``"max"``; one value if all runs agree.
 
-    Args:
-        figures: the three numbers.
-        digits: decimal places shown.
-        words: "median 0.3, range 0.1 to 0.5"; without, "0.3 (0.1 to 0.5)", for a table whose head has the words.
+    Whole numbers are shown as such, others with `digits` decimal places.
     """
-    median, low, high = (f"{figures[name]:.{digits}f}" for name in ("median", "min", "max"))
-    if figures["min"] == figures["max"]:
-        return median
-    return f"median {median}, range {low} to {high}" if words else f"{median} ({low} to {high})"
+    whole = all(float(figures[name]).is_integer() for name in ("median", "min", "max"))
+    median, low, high = (f"{figures[name]:.{0 if whole else digits}f}" for name in ("median", "min", "max"))
+    return median if low == high else f"{median} ({low} to {high})"
 
 
-def folded(count: int, listed: str) -> str:
-    """Return a list of so many measurements, in HTML; more than `UNFOLDED` are folded away."""
-    if count <= UNFOLDED:
-        return listed
-    return f"<details><summary>{count} measurements</summary>{listed}</details>"
-
-
-def fallback_note(facts: Mapping[str, Any]) -> str:
+def fallback_note(facts: Facts) -> str:
     """Return a line on what something stood in for, or nothing if nothing did."""
     missing = facts.get("fallbacks", ())
     return f"something else stood in for {', '.join(missing)}" if missing else ""
 
 
-def _title(facts: Mapping[str, Any]) -> str:
+def _title(facts: Facts) -> str:
     return f"Verdict on {facts['id']}: {facts['verdict']}"
 
 
-def _reasons(facts: Mapping[str, Any], held: Mapping[str, bool]) -> list[tuple[str, str]]:
+def _opening(facts: Facts, held: Held) -> str:
+    true, n = sum(held.values()), len(held)
+    counts = [_WORDS[count] if count < len(_WORDS) else f"{count}" for count in (true, n)]
+    of = f"{counts[0]} of its {counts[1]} statements {'is' if true < 2 else 'are'}" if true < n else "each statement is"
+    if n == 1:
+        of = "its one statement is" if true else "its one statement is not"
+    share = " in at least four of five runs" if facts["runs"] > 1 else ""
+    return f"{_OPENINGS[facts['verdict']]}: {of} true{share}."
+
+
+def _reasons(facts: Facts, held: Held) -> list[tuple[str, str]]:
     rows = [("Claimed", facts["claim"]), ("Published", facts["published"])]
     rows += [
-        ("Holds" if held[name] else "Fails", f"{name}: true in {count} of {facts['runs']}")
+        ("Holds" if held[name] else "Fails", f"{name} (in {count} of {facts['runs']})")
         for name, count in facts["holds"].items()
     ]
+    rows.append(("Scale", _SCALES[facts["scale"]]))
     note = fallback_note(facts)
     return rows + ([("Fallback", note)] if note else [])
 
 
-def _measured(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    digits = facts["digits"]
-    return [("Measured", f"{name}: {spread(figures, digits)}") for name, figures in facts["measured"].items()]
+def _spreads(facts: Facts) -> dict[str, str]:
+    return {name: spread(figures, facts["digits"]) for name, figures in facts["measured"].items()}
 
 
-def _listed(rows: Sequence[tuple[str, str]]) -> str:
-    lines = "".join(f"<dt>{head}</dt><dd>{html.escape(text)}</dd>" for head, text in rows)
-    return f'<dl class="simple">{lines}</dl>'
+def _grid(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return rows and columns of the names "row, column", if all of a grid of two by two or more are there."""
+    pairs = [(row, column) for row, comma, column in (name.rpartition(", ") for name in names) if comma]
+    rows, columns = (list(dict.fromkeys(pair[i] for pair in pairs)) for i in (0, 1))
+    full = min(len(rows), len(columns)) > 1 and len(pairs) == len(rows) * len(columns)
+    return (rows, columns) if full else ([], [])

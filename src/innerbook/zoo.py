@@ -19,7 +19,7 @@ from innerview.training import History, fit_ensemble
 Trained = tuple[list[keras.Model], History]
 
 
-def one_hidden_layer(mnist: Mnist, seeds: Sequence[int], epochs: int = 50, **changes: Any) -> Trained:
+def one_hidden_layer(mnist: Mnist, seeds: Sequence[int], epochs: int | None = None, **changes: Any) -> Trained:
     """Return document E's networks, one for each seed, trained as published, and their history (row E2).
 
     Loss and accuracy, on the first 10,000 training images and on the test images, are recorded after each epoch.
@@ -27,9 +27,10 @@ def one_hidden_layer(mnist: Mnist, seeds: Sequence[int], epochs: int = 50, **cha
     Args:
         mnist: the digits, split with the default of `load_mnist`.
         seeds: of the initial weights.
-        epochs: passes over the training images.
+        epochs: passes over the training images. The default is the document's 50, or 12 at class scale.
         changes: arguments of `innerview.fit_ensemble` to replace, such as ``loss``.
     """
+    epochs = by_scale(lesson=12, paper=50) if epochs is None else epochs
     networks, per_epoch = [build_one_hidden_layer(seed) for seed in seeds], len(mnist.x_train) // 100
     settings: dict[str, Any] = {
         "loss": binary_crossentropy_by_class,

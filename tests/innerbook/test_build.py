@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -23,9 +24,10 @@ from innerbook.claims import MIME, Claim
 
 ROOT = Path(__file__).parents[2]
 TOP = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n"
+KEPT = ", and was {kept}`X1 | n | .1f` ({kept}`X1 | n | .0f | max`)"
 CLAIM = """# A claim
 
-It took {measured-time}`.`, and the number is {glue:text}`number:.2f`.
+It took {measured-time}`.`, and the number is {glue:text}`number:.2f`KEPT.
 
 ```{code-cell} ipython3
 from innerbook import claims
@@ -38,7 +40,7 @@ quarter()
 report(number=quarter())
 claims.Claim("X1", "all is well", "1", {"n": [1.0] * 5}, {"it is": [True] * 5})
 ```
-"""
+""".replace("KEPT", KEPT)
 DATA = """# Some data
 
 ```{code-cell} ipython3
@@ -112,8 +114,12 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "innerbook.build.cli", *arguments]
 
 
-def build(book: Path) -> tuple[int, str]:
-    done = subprocess.run(command("build"), cwd=book, env=os.environ, capture_output=True, text=True)
+def keep(path: Path, *rows: dict[str, Any]) -> None:
+    path.write_text(json.dumps([{**row, "digest": results.digest(row)} for row in rows]))
+
+
+def build(book: Path, *pages: str) -> tuple[int, str]:
+    done = subprocess.run(command("build", *pages), cwd=book, env=os.environ, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -127,10 +133,10 @@ def page(book: Path, name: str) -> str:
 
 def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None) -> None:
     row = {"id": "X1", "claim": "all is well", "page": "book/claim", "published": "1", "runs": 5, "scale": "paper"}
-    row |= {"measured": {"n": dict.fromkeys(("median", "min", "max"), 7.0)}, "holds": {"it is": 5}, "digits": 3}
+    row |= {"measured": {"n": {"median": 7.0, "min": 7.0, "max": 9.0}}, "holds": {"it is": 5}, "digits": 3}
     row |= {"seeds": "0 to runs - 1", "verdict": "reproduced"} | {**results.origin(), "date": "2002-02-02"}
     kept = book / results.PAPER_RESULTS
-    kept.write_text(json.dumps([row]))
+    keep(kept, row)
     status, output = build(book)
     assert status == 0, output
     assert sorted(executed(output)) == ["claim", "data"]
@@ -143,12 +149,13 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
     counts, table = page(book, "report").split("<table")[1:]
     assert re.findall(r"\d", re.sub("<.*?>", "", counts.split("<tbody>")[1])) == ["1", "0", "0"]
-    assert "1 of 1 hold" in table
-    assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 5
-    at_the_documents_size = r"n: 1\.000.*X1\s+at the document.s size.*n: 7\.000.*were measured:.*X1: 2002-02-02, "
-    assert re.search(at_the_documents_size, re.sub("<.*?>", " ", page(book, "report")), flags=re.S)
-    assert json.loads(kept.read_text()) == [row]  # a build at class scale leaves them alone
-    assert "the number is 0.25" in re.sub("<.*?>", "", page(book, "claim"))
+    assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 4
+    both = r"X1\s+all is well.*Holds: “it is”.*n: 7 .*Holds: “it is”.*n: 1 .*were measured:.*X1: 2002-02-02, "
+    assert re.search(both, re.sub("<.*?>", " ", page(book, "report")), flags=re.S)
+    assert [each["date"] for each in json.loads(kept.read_text())] == ["2002-02-02"]  # class scale leaves them alone
+    told = re.sub("<.*?>", "", page(book, "claim"))
+    assert "the number is 0.25, and was 7.0 (9)." in told
+    assert re.search(r"At the document's size: reproduced, 5 runs, 2002-02-02\. Holds: “it is”\.\s*n7", told)
     assert re.search(r"It took \d+ seconds", page(book, "claim"))
     assert "<strong>small set</strong>" in page(book, "data") and 'alt="A line"' in page(book, "data")
     assert "../1-first-network/inverse.html" in page(book, "e-first-network/inverse")  # an old address
@@ -161,12 +168,11 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     with np.load(result) as file:
         found = {**file, "seconds": np.array(6_000.0)}
     np.savez(result, **found)
-    write(book, "claim", TOP + CLAIM.replace("`number:.2f`", "`nmber:.2f`"))
-    kept.write_text(json.dumps([{**row, "claim": "all was well"}]))
+    write(book, "claim", TOP + CLAIM.replace("`number:.2f`", "`nmber:.2f`").replace("| n |", "| m |"))
     status, output = build(book)
     assert status == 1 and executed(output) == ["claim"], output
     assert re.search(r"claim\.md.*nmber", output)
-    assert "holds X1 'all was well', which book/claim does not make" in output
+    assert re.search(r"claim\.md.*no figure 'X1 . m . \.1f' at the document's size; .* has of X1: \['n'\]", output)
     assert re.search(r"It took 100\.\d minutes", page(book, "claim"))
     assert 'alt="A line"' in page(book, "data")  # from the cache
 
@@ -193,18 +199,57 @@ def test_pages_that_were_not_executed_keep_their_results(book: Path, monkeypatch
     pages = [executed_page("book/claim", "X1", 1, 1), executed_page("book/data", "X2", 2, 1)]
     results.write_results(book, pages)
     kept = book / results.PAPER_RESULTS
-    rows = [{**row, "date": "2002-02-02"} for row in json.loads(kept.read_text())]
-    kept.write_text(json.dumps(rows))
+    keep(kept, *({**row, "date": "2002-02-02"} for row in json.loads(kept.read_text())))
+    before = kept.read_text()
     pages = [executed_page("book/claim", "X1", 3, 1), executed_page("book/data", "X2", 4, 0)]
     results.write_results(book, pages)
     new, old = json.loads(kept.read_text())
     assert new["measured"]["n"]["median"] == 3 and new["date"] != "2002-02-02"
-    assert old == rows[1]
+    assert old == json.loads(before)[1]
+
+    # What no run has written is refused, and so is what its page does not say any more.
+    kept.write_text(kept.read_text().replace("2002-02-02", "2002-02-03"))
+    with pytest.raises(ValueError, match="changed by hand, not by a run: X2"):
+        results.read_paper_results(book)
+    kept.write_text(before)
+    page = executed_page("book/claim", "X1", 3, 0)
+    page.code_cells[0].outputs[0].data[MIME] = page.code_cells[0].outputs[0].data[MIME].replace("it is", "it was")
+    told = r"X1 of book/claim with statements .*: \['it is'\]. Measure it anew: make book SCALE=paper PAGES=claim$"
+    with pytest.raises(ValueError, match=told):
+        results.write_results(book, [page])
+    with pytest.raises(ValueError, match="such as B10a and B10b; several have X1"):
+        results.write_results(book, [page, page])
+
+
+def test_pages_are_built_alone_with_a_report_of_their_own(book: Path) -> None:
+    # A reference to a page that is not built is no fault of this one.
+    write(book, "claim", TOP + CLAIM.replace(KEPT, "") + "\nSee {doc}`data` and {doc}`report`.\n")
+    status, output = build(book, "claim")
+    assert status == 0 and executed(output) == ["claim"], output
+    html = book / "_build/part/_build/html"
+    assert (html / "index.html").as_uri() in output.splitlines()[-1] and not (book / "_build/html").exists()
+    assert "This report is a part: only book/claim was built." in (html / "book/report.html").read_text("utf-8")
+    assert not (html / "book/data.html").exists()
+    status, output = build(book, "clam")
+    assert status == 1 and "such as book/claim, book/data; got clam" in output
+
+
+def test_a_part_is_all_its_pages_and_claims_are_in_the_documents_order(book: Path) -> None:
+    pages = [Page(Path(), f"book/{name}", nbformat.v4.new_notebook()) for name in ("index", "1-a/b", "1-a/c", "2-a/b")]
+
+    def chosen(*names: str) -> list[str]:
+        return [page.name[5:] for page in cli.select(pages, names, "book/index")]
+
+    assert chosen("1-a") == ["index", "1-a/b", "1-a/c"] and chosen("b", "1-a/c") == ["index", "1-a/b", "1-a/c", "2-a/b"]
+    with pytest.raises(ValueError, match="got a"):
+        chosen("1-a", "a")
+    ids = ["B10b", "E2", "B2", "A1", "B10a"]
+    assert [row["id"] for row in results.in_order([{"id": id} for id in ids])] == ["A1", "B2", "B10a", "B10b", "E2"]
 
 
 def test_a_kept_row_whose_page_has_moved_is_an_error_that_names_it(book: Path) -> None:
     row = {"id": "X1", "claim": "all is well", "page": "book/old-folder/claim"}
-    (book / results.PAPER_RESULTS).write_text(json.dumps([row]))
+    keep(book / results.PAPER_RESULTS, row)
     with pytest.raises(ValueError, match=r"not in _toc\.yml: X1 'all is well' of book/old-folder/claim"):
         results.read_paper_results(book)
     status, output = build(book)

@@ -78,21 +78,21 @@ def test_json_holds_median_and_range() -> None:
 
 def test_runs_that_agree_are_shown_as_one_value_and_seeds_are_told() -> None:
     box = claim(measured={"accuracy": [0.5] * 5}, seeds="0 (network), 0 to 4 (starts)")._repr_mimebundle_()
-    assert "accuracy: 0.500" in box["text/plain"] and "range" not in box["text/plain"]
+    assert "accuracy: 0.500\n" in box["text/plain"] + "\n"
     assert json.loads(box[claims.MIME])["seeds"] == "0 (network), 0 to 4 (starts)"
 
 
 def test_the_box_escapes_what_it_shows() -> None:
     box = claim()._repr_mimebundle_()
     assert "a &lt; b" in box["text/html"] and "reproduced" in box["text/html"]
-    assert "median 0.300, range 0.100 to 0.900" in box["text/plain"]
+    assert "accuracy: 0.300 (0.100 to 0.900)" in box["text/plain"]
     assert json.loads(box[claims.MIME]) == claim().as_dict()
 
 
 def test_the_box_says_which_statements_hold_and_folds_many_measurements() -> None:
     box = claim(holds=truths(4, 3))._repr_mimebundle_()
-    fails = "<dt>Fails</dt><dd>statement 1: true in 3 of 5</dd>"
-    assert f"<dt>Holds</dt><dd>statement 0: true in 4 of 5</dd>{fails}" in box["text/html"]
+    fails = "<dt>Fails</dt><dd>statement 1 (in 3 of 5)</dd>"
+    assert f"<dt>Holds</dt><dd>statement 0 (in 4 of 5)</dd>{fails}" in box["text/html"]
     assert "<details>" not in box["text/html"]
     box = claim(measured={f"n{i}": [0.5] * 5 for i in range(9)})._repr_mimebundle_()
     assert re.search("<details><summary>9 measurements</summary>.*n0.*n8.*</details>", box["text/html"])
@@ -109,10 +109,43 @@ def test_the_report_makes_the_same_box_of_what_the_build_kept() -> None:
 
 def test_a_spread_fits_a_sentence_and_a_table() -> None:
     figures = {"median": 1.25, "min": 0.5, "max": 3.0}
-    assert verdict_box.spread(figures) == "median 1.250, range 0.500 to 3.000"
-    assert verdict_box.spread(figures, 1, words=False) == "1.2 (0.5 to 3.0)"
-    assert verdict_box.spread(dict.fromkeys(figures, 2.0), 0) == "2"
-    assert verdict_box.folded(verdict_box.UNFOLDED, "a list") == "a list"
+    assert verdict_box.spread(figures) == "1.250 (0.500 to 3.000)"
+    assert verdict_box.spread(figures, 1) == "1.2 (0.5 to 3.0)"
+    assert verdict_box.spread(dict.fromkeys(figures, 2.5), 1) == "2.5"
+    assert verdict_box.spread({"median": 7.0, "min": 3.0, "max": 9.0}) == "7 (3 to 9)"  # whole numbers stay whole
+
+
+@pytest.mark.parametrize(
+    ("counts", "opening"),
+    [
+        ((5, 4), "The claim holds: each statement is true in at least four of five runs."),
+        ((5,), "The claim holds: its one statement is true in"),
+        ((5, 1, 0), "The claim holds in part: one of its three statements is true in"),
+        ((5, 5, 0), "The claim holds in part: two of its three statements are true in"),
+        ((0, 3), "It does not hold: none of its two statements is true in"),
+        ((2,), "It does not hold: its one statement is not true in"),
+    ],
+)
+def test_the_box_opens_with_a_sentence(counts: tuple[int, ...], opening: str) -> None:
+    box = claim(holds=truths(*counts))._repr_mimebundle_()
+    assert opening in box["text/html"] and opening in box["text/plain"].splitlines()[1]
+
+
+def test_the_box_tells_its_scale_and_the_summary_names_what_holds() -> None:
+    for scale, told in (("class", "class: smaller than the document's"), ("paper", "the document's own size")):
+        assert f"\nScale: {told}" in claim(scale=scale)._repr_mimebundle_()["text/plain"]
+    held = claims.held({"a": 5, "b": 1, "c": 4}, 5)
+    assert verdict_box.summary(held) == "Holds: “a”, “c”. Fails: “b”."
+
+
+def test_measurements_that_make_a_grid_are_shown_as_one() -> None:
+    names = [f"{row}, {column}" for row in ("a, b", "c") for column in ("layer 1", "layer 2")]
+    values = {name: [float(i)] * 5 for i, name in enumerate(names)}
+    box = claim(measured={"alone": [9.5] * 5, **values})._repr_mimebundle_()["text/html"]
+    assert "<tr><th></th><th>layer 1</th><th>layer 2</th></tr>" in box
+    assert "<tr><th>a, b</th><td>0</td><td>1</td></tr><tr><th>c</th><td>2</td><td>3</td></tr>" in box
+    assert "<dt>alone</dt><dd>9.500</dd>" in box
+    assert "<table>" not in claim(measured={**values, "d, layer 3": [1.0] * 5})._repr_mimebundle_()["text/html"]
 
 
 def test_a_notebook_on_disk_keeps_the_order_of_the_measurements() -> None:
@@ -151,6 +184,14 @@ def test_numbers_are_no_truth_values(values: Any, received: str) -> None:
     with pytest.raises(TypeError, match=f"statement 'above 0.95' has {received}"):
         claim(holds={"it is so": [True] * 5, "above 0.95": values})
     assert claim(holds={"above 0.95": np.asarray(values) == values[0]}).runs == 5
+
+
+@pytest.mark.parametrize("missing", [[True, None, True, True, True], np.array([True, np.nan, 1, 1, 1], object)])
+def test_a_missing_truth_value_is_none(missing: Any) -> None:
+    with pytest.raises(TypeError, match="statement 'a' has object"):
+        claim(holds={"a": missing})
+    with pytest.raises(TypeError, match="some of statement 'a' are masked"):
+        claim(holds={"a": np.ma.masked_less([1.0, 2, 3, 4, 5], 2) > 0})
 
 
 def test_one_run_is_enough_where_nothing_is_random() -> None:

@@ -13,7 +13,6 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from innerbook import verdict_box
 from innerbook.build import pages, results
-from innerbook.claims import held
 
 _BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
 
@@ -24,7 +23,7 @@ def add_key(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _measured(app: Sphinx, name: str) -> Any:
-    path = Path(app.srcdir) / "_build" / name
+    path = Path(app.srcdir) / app.config.innerbook_results / name
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
@@ -33,62 +32,52 @@ class ClaimsTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the tables as parsed MyST text."""
-        root = Path(self.env.app.srcdir)
         claims = _measured(self.env.app, "claims.json")
-        if not claims:
-            raise self.error("there are no claims in _build/claims.json: run `make book`")
-        self.env.note_dependency(str(root / results.PAPER_RESULTS))
-        try:
-            kept = results.read_paper_results(root)
-        except ValueError as error:
-            raise self.error(str(error)) from error
-        built = {_identity(claim) for claim in claims}
-        for claim in kept:
-            if _identity(claim) not in built:
-                raise self.error(
-                    f"{results.PAPER_RESULTS} holds {claim['id']} {claim['claim']!r}, which {claim['page']} does not "
-                    "make: run `make book SCALE=paper`"
-                )
-        lines = [*_counts(claims), "", *self.table(claims, kept), "", *_origins(kept)]
-        return self.parse_text_to_nodes("\n".join(lines) + "\n")
-
-    def table(self, claims: results.Rows, kept: results.Rows) -> list[str]:
-        """Return the table of all claims; below those at class scale stand the rows at the document's size."""
-        lines = [
-            "| Claim | Published | Measured: median (range) | Runs, scale | Verdict |",
-            "|---|---|---|---|---|",
-        ]
-        for claim in claims:
-            lines.append(self.row(claim, f"[{claim['id']}](/{claim['page']}.md) {claim['claim']}"))
-            if claim["scale"] == "class":
-                same = [other for other in kept if _identity(other) == _identity(claim)]
-                lines += [self.row(other, f"{claim['id']} *at the document's size*") for other in same]
-        return lines
-
-    def row(self, claim: dict[str, Any], title: str) -> str:
-        """Return a claim's row of the table."""
-        figures = [
-            f"{name}: {verdict_box.spread(value, claim['digits'], words=False)}"
-            for name, value in claim["measured"].items()
-        ]
-        measured = verdict_box.folded(len(figures), "<br>".join(figures))
-        hold = held(claim["holds"], claim["runs"])
-        verdict = f"{_badge(claim['verdict'])}<br>{sum(hold.values())} of {len(hold)} hold"
-        note = verdict_box.fallback_note(claim)
-        verdict += f"<br>{note}" if note else ""
-        cells = [title, claim["published"], measured, f"{claim['runs']}, {claim['scale']}", verdict]
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        if claims is None:
+            raise self.error("there is no _build/claims.json: run `make book`")
+        kept = _kept(self.env.app)
+        lines = [*_partial(self.env.app), *_counts(claims, kept), ""]
+        lines += ["| Verdict | Claim | At the document's size | At class scale |", "|---|---|---|---|"]
+        lines += [_row(claim, kept.get(claim["id"])) for claim in results.in_order(claims)]
+        shown = [kept[claim["id"]] for claim in results.in_order(claims) if claim["id"] in kept]
+        return self.parse_text_to_nodes("\n".join([*lines, "", *_origins(shown)]) + "\n")
 
 
-def _identity(claim: dict[str, Any]) -> tuple[str, str, str]:
-    return claim["page"], claim["id"], claim["claim"]
+def _kept(app: Sphinx) -> dict[str, dict[str, Any]]:
+    """Return the rows that were measured at the documents' own sizes, by id."""
+    return {row["id"]: row for row in results.read_paper_results(Path(app.srcdir))}
 
 
-def _counts(claims: results.Rows) -> list[str]:
-    """Return a table of how many claims of each document have which verdict."""
+def _partial(app: Sphinx) -> list[str]:
+    pages = app.config.innerbook_pages
+    note = f"This report is a part: only {', '.join(pages)} {'was' if len(pages) == 1 else 'were'} built."
+    return [":::{note}", note, ":::", ""] if pages else []
+
+
+def _row(claim: dict[str, Any], kept: dict[str, Any] | None) -> str:
+    """Return a claim's row of the table: both scales, and the verdict at the document's size where that is known."""
+    at_paper = claim if claim["scale"] == "paper" else kept
+    cells = [_badge((at_paper or claim)["verdict"])]
+    cells.append(f"[{claim['id']}](/{claim['page']}.md) {claim['claim']} *Published:* {claim['published']}")
+    cells += ["not run" if at_paper is None else _told(at_paper), "" if at_paper is claim else _told(claim)]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _told(claim: dict[str, Any]) -> str:
+    measured = "<br>".join(
+        f"{name}: {verdict_box.spread(figures, claim['digits'])}" for name, figures in claim["measured"].items()
+    )
+    folded = f"<details><summary>{claim['runs']} runs, median (range)</summary>{measured}</details>"
+    said = [f"*{claim['verdict']}.*", verdict_box.summary(results.counted(claim)), verdict_box.fallback_note(claim)]
+    return " ".join(filter(None, [*said, folded]))
+
+
+def _counts(claims: results.Rows, kept: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a table of how many claims of each document have which verdict, at its size where that was run."""
+    final = [claim if claim["scale"] == "paper" else kept.get(claim["id"], claim) for claim in claims]
     lines = ["| Claims of | " + " | ".join(_badge(verdict) for verdict in _BADGES) + " |", "|---|---|---|---|"]
-    for letter in sorted({claim["id"][0] for claim in claims}):
-        verdicts = [claim["verdict"] for claim in claims if claim["id"][0] == letter]
+    for letter in sorted({claim["id"][0] for claim in final}):
+        verdicts = [claim["verdict"] for claim in final if claim["id"][0] == letter]
         counts = " | ".join(str(verdicts.count(verdict)) for verdict in _BADGES)
         lines.append(f"| [document {letter}](document-{letter.lower()}) | {counts} |")
     return lines
@@ -100,7 +89,19 @@ def _origins(kept: results.Rows) -> list[str]:
     for claim in kept:
         origins.setdefault(f"{_origin(claim)}; seeds: {claim['seeds']}", []).append(claim["id"])
     head = ["Where and when the rows *at the document's size* were measured:", ""] if kept else []
-    return head + [f"- {', '.join(dict.fromkeys(ids))}: {origin}." for origin, ids in origins.items()]
+    return head + [f"- {', '.join(ids)}: {origin}." for origin, ids in origins.items()]
+
+
+def show_kept(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put into each verdict box what was measured at the document's size, where the box is of another."""
+    for node in doctree.findall(nodes.raw):
+        id, told = re.search(r'data-claim="([^"]*)"', node.astext()), ""
+        if id and verdict_box.KEPT in node.astext():
+            row = _kept(app).get(id[1])
+            built = {claim["id"]: claim["scale"] for claim in _measured(app, "claims.json") or ()}
+            if row is not None and built.get(id[1]) == "class":
+                told = verdict_box.at_the_documents_size(row, results.counted(row))
+            node[:] = [nodes.Text(node.astext().replace(verdict_box.KEPT, told))]
 
 
 def _badge(verdict: str) -> str:
@@ -144,6 +145,25 @@ class MeasuredTime(SphinxRole):
         return [nodes.Text(text)], []
 
 
+class KeptNumber(SphinxRole):
+    """Says a figure that was measured at a document's size: ``E2 | test accuracy | .4f``, its median.
+
+    A fourth part, ``min`` or ``max``, asks for an end of the range instead.
+    """
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the figure as text."""
+        parts = [part.strip() for part in self.text.split("|")]
+        row = _kept(self.env.app).get(parts[0], {"measured": {}})
+        try:
+            id, name, form, which = [*parts, "median"][:4]
+            return [nodes.Text(format(row["measured"][name][which], form))], []
+        except (KeyError, ValueError):
+            assert self.inliner is not None
+            known = f"{results.PAPER_RESULTS} has of {parts[0]}: {list(row['measured'])}"
+            return [], [self.inliner.reporter.warning(f"no figure {self.text!r} at the document's size; {known}")]
+
+
 def add_uses(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Name, below a documented function or class, the pages whose code uses it."""
     word = re.compile(rf"\b{name.rpartition('.')[2]}\b")
@@ -167,4 +187,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("benchmarks-table", BenchmarksTable)
     app.add_role("measured-time", MeasuredTime())
+    app.add_role("kept", KeptNumber())
+    app.add_config_value("innerbook_results", "_build", "env", (str,))  # where the build has left what it measured
+    app.add_config_value("innerbook_pages", [], "env", (list,))  # the pages that were built, if not all
+    app.connect("doctree-resolved", show_kept)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
