@@ -6,7 +6,7 @@ from typing import Any
 
 # More measurements than these are folded away, so that the verdict and its reasons are seen together.
 UNFOLDED = 6
-# Where, in a box, the build shows the result at the document's size.
+# Where in a box, the build shows the result at the document's size.
 KEPT = "<!-- at the document's size -->"
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
 _OPENINGS = {"reproduced": "The claim holds", "partly": "The claim holds in part", "not reproduced": "It does not hold"}
@@ -65,7 +65,9 @@ def measurements(facts: Facts) -> str:
     listed = "".join(f"<dt>{html.escape(name)}</dt><dd>{text}</dd>" for name, text in texts.items())
     shown += f'<dl class="simple">{listed}</dl>' if listed else ""
     count = len(facts["measured"])
-    return shown if count <= UNFOLDED else f"<details><summary>{count} measurements</summary>{shown}</details>"
+    if count <= UNFOLDED:
+        return f"<p>Measured, median (range):</p>{shown}"
+    return f"<details><summary>{count} measurements, median (range)</summary>{shown}</details>"
 
 
 def spread(figures: Mapping[str, float], digits: int = 3) -> str:

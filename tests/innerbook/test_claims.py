@@ -95,7 +95,7 @@ def test_the_box_says_which_statements_hold_and_folds_many_measurements() -> Non
     assert f"<dt>Holds</dt><dd>statement 0 (in 4 of 5)</dd>{fails}" in box["text/html"]
     assert "<details>" not in box["text/html"]
     box = claim(measured={f"n{i}": [0.5] * 5 for i in range(9)})._repr_mimebundle_()
-    assert re.search("<details><summary>9 measurements</summary>.*n0.*n8.*</details>", box["text/html"])
+    assert re.search("<details><summary>9 measurements, median .range.</summary>.*n0.*n8.*</details>", box["text/html"])
 
 
 def test_the_report_makes_the_same_box_of_what_the_build_kept() -> None:

@@ -141,7 +141,7 @@ class MeasuredTime(SphinxRole):
         if seconds is None:
             assert isinstance(self.inliner, Inliner) or self.inliner is not None
             return [], [self.inliner.reporter.warning(f"no measured time for {page}: run `make book`")]
-        text = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+        text = f"{max(2, seconds):.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
         return [nodes.Text(text)], []
 
 
