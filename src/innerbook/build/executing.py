@@ -111,6 +111,8 @@ class _Run:
             await _execute(page, self.profile)
             took = time.monotonic() - start
             page.seconds = took + saved_seconds(page)
+            for cell in page.code_cells:  # what was read from disk is the build's business, not the reader's
+                cell.outputs = [output for output in cell.outputs if memory.MIME not in output.get("data", {})]
             self.running.remove(page)
             if not page.problems:
                 bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": page.seconds})
