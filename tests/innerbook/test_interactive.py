@@ -101,17 +101,19 @@ def test_linked_scatter_refuses_what_does_not_fit(labels: np.ndarray, images: np
 def test_rotating_scatter_holds_the_points_and_loads_nothing() -> None:
     points = np.array([[1.0, 0.0, -2.0], [0.5, 2.0, 0.0]])
     html = interactive.rotating_scatter({"a <b>": points}, np.array([3, 7]), "two points").data
-    assert "[[50, 0, -100], [25, 100, 0]]" in html and '"groups": [0, 1]' in html
+    assert "[[69, 0, -139], [35, 139, 0]]" in html and '"groups": [0, 1]' in html
     assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input type="range"' in html
     assert "http" not in html and "src=" not in html
 
 
 def test_rotating_scatter_has_a_colour_for_each_label_or_says_so() -> None:
     points = np.random.default_rng(0).normal(size=(20, 3))
-    data = view_data(interactive.rotating_scatter({"a": points}, np.arange(20) % 7, "dots").data)
-    assert data["colours"] == list(style.COLOURS) and max(data["groups"]) == 6
-    with pytest.raises(ValueError, match=r"expected 7 groups at most.*received 10: 0, 1, 2"):
-        interactive.rotating_scatter({"a": points}, np.arange(20) % 10, "dots")
+    data = view_data(interactive.rotating_scatter({"a": points}, np.arange(20) % 10, "dots").data)
+    assert data["colours"] == list(style.DIGIT_COLOURS) and max(data["groups"]) == 9
+    cloud = np.array(data["clouds"][0])
+    assert 154 <= max(np.hypot(cloud[:, 0], cloud[:, 2]).max(), np.abs(cloud[:, 1]).max()) <= 156
+    with pytest.raises(ValueError, match=r"labels from 0 to 9; received \[10, 11"):
+        interactive.rotating_scatter({"a": points}, np.arange(20), "dots")
     with pytest.raises(ValueError, match=r"expected points of shape \(20, 3\); 'b' has \(20, 2\)"):
         interactive.rotating_scatter({"b": points[:, :2]}, np.arange(20) % 7, "dots")
 

@@ -18,7 +18,6 @@ from innerbook.style import (
     check_digits,
     check_numbers,
     check_points,
-    colours_for,
     label_medians,
 )
 
@@ -122,24 +121,34 @@ def _sheet(images: np.ndarray) -> str:
 
 
 def rotating_scatter(panels: Mapping[str, np.ndarray], labels: np.ndarray, description: str) -> HTML:
-    """Return a view of three components that a slider turns (document A, row A3).
+    """Return a view of three components that a slider turns, five degrees a notch (document A, row A3).
 
     Args:
-        panels: named arrays of points, ``(n, 3)``; the second component stands upright, the view turns around it.
-        labels: integers of shape ``(n,)``, one colour each.
+        panels: named arrays of points, ``(n, 3)``; the second component stands upright, the view turns around it. Each
+            fills its picture.
+        labels: integers from 0 to 9 of shape ``(n,)``, one colour each.
         description: what there is to see, for readers who do not see it.
 
     Raises:
-        ValueError: points and labels do not fit, or there are more than seven labels.
+        ValueError: points and labels do not fit, or a label is not from 0 to 9.
     """
     check_points(panels, labels, 3)
-    numbers = np.unique(labels)
-    names = [f"{number}" for number in numbers]
-    colours = dict(zip(names, colours_for(names), strict=True))
-    clouds = [np.round(100 * points / (np.abs(points).max() or 1)).astype(int).tolist() for points in panels.values()]
-    data = {"clouds": clouds, "groups": np.searchsorted(numbers, labels).tolist(), "colours": list(colours.values())}
+    check_digits(labels)
+    digits = np.unique(labels)
+    colours = {f"{digit}": DIGIT_COLOURS[digit] for digit in digits}
+    clouds = [_cloud(points) for points in panels.values()]
+    data = {"clouds": clouds, "groups": np.searchsorted(digits, labels).tolist(), "colours": list(colours.values())}
     about = {name: f"{name}. {description}" for name in panels}
-    return _view("rotating_scatter", about, "Turn", 360, data, key=_key("\u25cf", colours), first=30)
+    return _view("rotating_scatter", about, "Turn", 72, data, key=_key("\u25cf", colours), first=6)
+
+
+def _cloud(points: np.ndarray) -> list[list[int]]:
+    """Return points at such a size that none leaves its picture, however it is turned."""
+    size = np.abs(points).max() or 1.0
+    unit = points / size
+    reach = max(np.hypot(unit[:, 0], unit[:, 2]).max(), np.abs(unit[:, 1]).max()) or 1.0
+    cloud: list[list[int]] = np.round(155 * unit / reach).astype(int).tolist()
+    return cloud
 
 
 _DASHES: list[list[int]] = [[], [10, 5], [3, 5], [14, 4, 3, 4]]
