@@ -6,7 +6,7 @@ from typing import Any
 
 # More measurements than these are folded away, so that the verdict and its reasons are seen together.
 UNFOLDED = 6
-# Where in a box, the build shows the result at the document's size.
+# The place in a box where the build shows the result at the document's size.
 KEPT = "<!-- at the document's size -->"
 _ADMONITION = {"reproduced": "tip", "partly": "warning", "not reproduced": "danger"}
 _OPENINGS = {"reproduced": "The claim holds", "partly": "The claim holds in part", "not reproduced": "It does not hold"}

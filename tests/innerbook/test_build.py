@@ -225,6 +225,9 @@ def test_pages_that_were_not_executed_keep_their_results(book: Path, monkeypatch
     facts = json.loads(page.code_cells[0].outputs[0].data[MIME]) | {"scale": "class"}
     page.code_cells[0].outputs[0].data[MIME] = json.dumps(facts)
     results.write_results(book, [page])  # what only the document's size can show
+    keep(kept, {**wider, "claim": "all was well"})
+    with pytest.raises(ValueError, match="X1 of book/claim with statements that the page does not make"):
+        results.write_results(book, [page])
     with pytest.raises(ValueError, match="such as B10a and B10b; several have X1"):
         results.write_results(book, [page, page])
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="innerbook", description="Makes the book of Inner View.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     builds = commands.add_parser("build", help="fetch the data, execute the pages that changed, render the book")
-    builds.add_argument("pages", nargs="*", help="only these pages or parts, such as 2-probes/network or 4-depth")
+    builds.add_argument("pages", nargs="*", help="only these pages or parts, such as 2-probes/linear-probes or 4-depth")
     wanted = parser.parse_args(arguments).pages
     root = Path.cwd()
     if not (root / "_toc.yml").exists():
@@ -95,8 +95,9 @@ def _part(root: Path, pages: list[Page]) -> tuple[str, ...]:
     told = config["sphinx"].setdefault("config", {})
     told |= {"innerbook_results": "_build/part", "innerbook_pages": [page.name for page in pages]}
     told["suppress_warnings"] = [*told.get("suppress_warnings", []), "ref", "myst.xref_missing", "toc"]
-    first = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["root"]
-    names = [*(page.name for page in pages if page.name != first), *{"book/report"} & set(toc_names(root))]
+    first, *others = toc_names(root)
+    built = {"book/report", *(page.name for page in pages)}
+    names = [name for name in others if name in built]
     toc = {"format": "jb-book", "root": first, "chapters": [{"file": name} for name in names]}
     files = {"_config.yml": config, "_toc.yml": toc}
     for name, content in files.items():

@@ -65,10 +65,10 @@ def counted(claim: dict[str, Any]) -> dict[str, bool]:
 def _check_fit(kept: Rows, found: dict[str, dict[str, Any]], built: set[str]) -> None:
     for row in kept:
         if row["page"] in built:
-            now = found.get(row["id"], {"page": None, "holds": {}, "scale": "paper"})
+            now = found.get(row["id"], {"page": None, "claim": "", "holds": {}, "scale": "paper"})
             # At class scale a page may leave out what only the document's size can show, such as a published figure.
             expected = [name for name in row["holds"] if name in now["holds"] or now["scale"] == "paper"]
-            if (now["page"], list(now["holds"])) != (row["page"], expected):
+            if (now["page"], now["claim"], list(now["holds"])) != (row["page"], row["claim"], expected):
                 raise ValueError(
                     f"{PAPER_RESULTS} holds {row['id']} of {row['page']} with statements that the page does not make: "
                     f"{list(row['holds'])}. Measure it anew: make book SCALE=paper PAGES={row['page'][5:]}"
