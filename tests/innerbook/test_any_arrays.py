@@ -155,7 +155,7 @@ DRAWN: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]]]] 
         st.tuples(any_array(1) | filled(3), any_array() | filled(3, 2)),
     ),
     "frame_player": (
-        lambda frames: interactive.frame_player({"a": frames}, ["b", "c"], ""),
+        lambda frames: interactive.frame_player({"film": {"a": frames}}, ["b", "c"], ""),
         st.tuples(any_array() | filled(2, 2, 1)),
     ),
     "linked_scatter": (
@@ -166,10 +166,7 @@ DRAWN: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]]]] 
         lambda points, labels: interactive.rotating_scatter({"a": points}, labels, ""),
         st.tuples(any_array() | filled(4, 3), LABELS),
     ),
-    "depth_profile": (
-        lambda ratios: interactive.depth_profile({f"{i}": r for i, r in enumerate(ratios)}, 20, ""),
-        st.tuples(st.lists(st.floats(), max_size=5)),
-    ),
+    "signal_profile": (lambda rms: interactive.signal_profile(rms, 20, ""), st.tuples(st.floats())),
     "report": (lambda values: report(a=values), st.tuples(any_array())),
 }
 

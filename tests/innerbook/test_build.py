@@ -24,7 +24,7 @@ from innerbook.claims import MIME, Claim
 
 ROOT = Path(__file__).parents[2]
 TOP = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n"
-KEPT = ", and was {kept}`X1 | n | .1f` ({kept}`X1 | n | .0f | max`)"
+KEPT = ", and was {kept}`X1 | n | .1f` ({kept}`X1 | n | .0f | max`), and {kept}`X9 | n | .0f`"
 CLAIM = """# A claim
 
 It took {measured-time}`.`, and the number is {glue:text}`number:.2f`KEPT.
@@ -154,7 +154,7 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     assert re.search(both, re.sub("<.*?>", " ", page(book, "report")), flags=re.S)
     assert [each["date"] for each in json.loads(kept.read_text())] == ["2002-02-02"]  # class scale leaves them alone
     told = re.sub("<.*?>", "", page(book, "claim"))
-    assert "the number is 0.25, and was 7.0 (9)." in told and "of computing" not in told
+    assert "the number is 0.25, and was 7.0 (9), and (not measured yet)." in told and "of computing" not in told
     assert re.search(
         r"At the document's size: reproduced, 5 runs, 2002-02-02\. Holds: “it is”\.\s*Measured, median .range.:\s*n7",
         told,

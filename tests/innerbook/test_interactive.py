@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.integrate import quad
 from scipy.spatial.distance import pdist
+from scipy.stats import norm
 
 from innerbook import interactive, style
 
@@ -19,7 +21,7 @@ def view_data(html: str) -> dict[str, Any]:
 
 def test_each_view_has_a_script_of_its_name() -> None:
     scripts = {path.stem for path in Path(interactive.__file__).parent.glob("*.js")}
-    assert scripts == {"frame_player", "linked_scatter", "rotating_scatter", "depth_profile"}
+    assert scripts == {"frame_player", "linked_scatter", "rotating_scatter", "signal_profile"}
     assert all(callable(getattr(interactive, name)) for name in scripts)
 
 
@@ -28,31 +30,39 @@ def test_frame_player_holds_each_frame_on_its_own_scale() -> None:
     values = rng.uniform(0, 5, (4, 3, 4))
     values[:, 2, 2:] = np.nan
     panels = {"output": values, "square": values[:, :2, :2]}
-    html = interactive.frame_player(panels, ["a", "b", "</script>", "d"], "cells").data
+    other = {name: values[::-1] for name, values in panels.items()}
+    html = interactive.frame_player({"a <b>": panels, "other": other}, ["a", "b", "</script>", "d"], "cells").data
     data = view_data(html)
-    film = data["films"][0]
-    assert (film["rows"], film["columns"], film["labels"]) == (3, 4, [str(i) for i in range(10)])
-    cells = np.frombuffer(b64decode(film["cells"]), "uint8").reshape(values.shape)
-    shown = np.isfinite(values)
-    assert (cells[~shown] == 255).all()
-    peaks = np.nanmax(values, axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(cells[shown] / 254, (values / peaks)[shown], atol=0.5 / 254)
-    assert data["films"][1]["labels"] == [] and data["captions"][2] == "</script>"
+    for played, given in zip(data["films"], (panels, other), strict=True):
+        film = played[0]
+        assert (film["rows"], film["columns"], film["labels"]) == (3, 4, [str(i) for i in range(10)])
+        cells = np.frombuffer(b64decode(film["cells"]), "uint8").reshape(values.shape)
+        shown = np.isfinite(given["output"])
+        assert (cells[~shown] == 255).all()
+        peaks = np.nanmax(given["output"], axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(cells[shown] / 254, (given["output"] / peaks)[shown], atol=0.5 / 254)
+        assert played[1]["labels"] == []
+    assert data["captions"][2] == "</script>"
     assert html.count("</script>") == 1 and 'max="3"' in html and "://" not in html
     assert html.count("<canvas") == 2 and 'aria-label="output. cells"' in html
+    assert '<option value="0">a &lt;b&gt;</option><option value="1">other</option>' in html
+    assert "<select" not in interactive.frame_player({"one": panels}, list("abcd"), "cells").data
 
 
 @pytest.mark.parametrize(
-    "values, said",
+    "films, said",
     [
-        (np.ones((4, 2, 2)), r"expected \(3, rows, columns\).*'panel' has shape \(4, 2, 2\)"),
-        (np.ones((3, 4)), r"'panel' has shape \(3, 4\)"),
-        (np.full((3, 2, 2), -0.5), "from 0 on; 'panel' has -0.5"),
+        ({"film": {"panel": np.ones((4, 2, 2))}}, r"expected \(3, rows, columns\).*'panel' has shape \(4, 2, 2\)"),
+        ({"film": {"panel": np.ones((3, 4))}}, r"'panel' has shape \(3, 4\)"),
+        ({"film": {"panel": np.full((3, 2, 2), -0.5)}}, "from 0 on; 'panel' has -0.5"),
+        ({"a": {"p": np.ones((3, 2, 2))}, "b": {"q": np.ones((3, 2, 2))}}, "the same panels, {'p'.*received {'q'"),
+        ({"a": {"p": np.ones((3, 2, 2))}, "b": {"p": np.ones((3, 2, 1))}}, "the same panels"),
+        ({}, "at least one film"),
     ],
 )
-def test_frame_player_refuses_what_it_cannot_draw(values: np.ndarray, said: str) -> None:
+def test_frame_player_refuses_what_it_cannot_draw(films: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        interactive.frame_player({"panel": values}, ["a", "b", "c"], "cells")
+        interactive.frame_player(films, ["a", "b", "c"], "cells")
 
 
 def test_linked_scatter_holds_places_and_digits() -> None:
@@ -102,7 +112,7 @@ def test_rotating_scatter_holds_the_points_and_loads_nothing() -> None:
     points = np.array([[1.0, 0.0, -2.0], [0.5, 2.0, 0.0]])
     html = interactive.rotating_scatter({"a <b>": points}, np.array([3, 7]), "two points").data
     assert "[[69, 0, -139], [35, 139, 0]]" in html and '"groups": [0, 1]' in html
-    assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input type="range"' in html
+    assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input class="main" type="range"' in html
     assert "http" not in html and "src=" not in html
 
 
@@ -118,17 +128,20 @@ def test_rotating_scatter_has_a_colour_for_each_label_or_says_so() -> None:
         interactive.rotating_scatter({"b": points[:, :2]}, np.arange(20) % 7, "dots")
 
 
-def test_depth_profile_holds_the_ratios() -> None:
-    html = interactive.depth_profile({"a & b": 0.5, "c": 1.0}, 20, "two lines").data
+def test_signal_profile_holds_what_its_theory_needs() -> None:
+    html = interactive.signal_profile(0.3, 40, "three lines").data
     data = view_data(html)
-    assert data["ratios"] == [0.5, 1.0] and data["names"] == ["a & b", "c"]
-    assert 'max="18"' in html and "a &amp; b" in html and 'width="640"' in html and "://" not in html
+    nodes, weights = np.array(data["nodes"]), np.array(data["weights"])
+    # The mean of tanh squared over a normal distribution, by the nodes and by SciPy.
+    for spread in (0.1, 1.0, 2.0):
+        by_scipy = quad(lambda z, s=spread: np.tanh(s * z) ** 2 * norm.pdf(z), -10, 10)[0]
+        assert weights @ np.tanh(spread * nodes) ** 2 == pytest.approx(by_scipy, rel=1e-3)
+    assert data["input"] == 0.3 and np.all(np.diff(data["variances"]) > 0)
+    assert [data["variances"][i] for i in (7, 18, 25, 29)] == pytest.approx([1 / 3, 1, 2, 3])
+    assert 'max="38"' in html and 'max="36" value="7"' in html and 'width="640"' in html and "://" not in html
 
 
-def test_depth_profile_refuses_what_it_cannot_draw() -> None:
-    with pytest.raises(ValueError, match=r"expected 4 lines at most.*received 5"):
-        interactive.depth_profile({f"{i}": 0.5 for i in range(5)}, 20, "lines")
-    with pytest.raises(ValueError, match="ratios above 0 and a depth of 16 or more; received"):
-        interactive.depth_profile({"a": 0.0}, 20, "line")
-    with pytest.raises(ValueError, match=r"received \{'a': 0.5\}, 12"):
-        interactive.depth_profile({"a": 0.5}, 12, "line")
+def test_signal_profile_refuses_what_it_cannot_draw() -> None:
+    for inputs, deepest in ((0.0, 20), (np.inf, 20), (np.nan, 20), (1.0, 12)):
+        with pytest.raises(ValueError, match=f"above 0 and a depth of 16 or more; received {inputs}, {deepest}"):
+            interactive.signal_profile(inputs, deepest, "lines")

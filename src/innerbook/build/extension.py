@@ -148,13 +148,16 @@ class MeasuredTime(SphinxRole):
 class KeptNumber(SphinxRole):
     """Says a figure that was measured at a document's size: ``E2 | test accuracy | .4f``, its median.
 
-    A fourth part, ``min`` or ``max``, asks for an end of the range instead.
+    A fourth part, ``min`` or ``max``, asks for an end of the range instead. Of a row that nobody has measured at that
+    size yet, it says so.
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the figure as text."""
         parts = [part.strip() for part in self.text.split("|")]
-        row = _kept(self.env.app).get(parts[0], {"measured": {}})
+        row = _kept(self.env.app).get(parts[0])
+        if row is None:
+            return [nodes.Text("(not measured yet)")], []
         try:
             id, name, form, which = [*parts, "median"][:4]
             return [nodes.Text(format(row["measured"][name][which], form))], []

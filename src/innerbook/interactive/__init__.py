@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from io import BytesIO
@@ -22,20 +22,30 @@ from innerbook.style import (
 )
 
 
-def frame_player(panels: Mapping[str, np.ndarray], captions: Sequence[str], description: str) -> HTML:
+def frame_player(films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequence[str], description: str) -> HTML:
     """Return an animation of grids of cells with a slider and a play button; it starts at rest.
 
     Args:
-        panels: named arrays of shape ``(frames, rows, columns)``, not negative, drawn from 0 (white) to the largest
-            value of the frame (black). NaN marks cells that are no unit. A panel with ten units shows their numbers.
+        films: by name, what the reader can switch between, at the same frame; one alone has no switch. Each holds
+            panels of the same names: arrays of shape ``(frames, rows, columns)``, not negative, drawn from 0 (white) to
+            the largest value of the frame (black). NaN marks cells that are no unit. A panel with ten units shows
+            their numbers.
         captions: a line for each frame.
         description: what there is to see, for readers who do not see it (document C, rows C2 and C3).
 
     Raises:
-        ValueError: a panel is not of this shape, has not a frame for each caption, a frame without any unit, or values
-            that are negative, infinite or no numbers.
+        ValueError: there is no film, films have other panels or panels other shapes, a panel is not of this shape, has
+            not a frame for each caption, a frame without any unit, or values that are negative, infinite or no numbers.
     """
-    for name, values in panels.items():
+    if not films:
+        raise ValueError("expected at least one film; received none")
+    first, *others = films.values()
+    shapes = {name: np.shape(values) for name, values in first.items()}
+    for panels in others:
+        received = {name: np.shape(values) for name, values in panels.items()}
+        if list(received.items()) != list(shapes.items()):
+            raise ValueError(f"expected films of the same panels, {shapes}; received {received}")
+    for name, values in ((name, values) for panels in films.values() for name, values in panels.items()):
         if values.ndim != 3 or len(values) != len(captions):
             raise ValueError(
                 f"expected ({len(captions)}, rows, columns), a frame a caption; {name!r} has shape {values.shape}"
@@ -45,11 +55,17 @@ def frame_player(panels: Mapping[str, np.ndarray], captions: Sequence[str], desc
             raise ValueError(f"expected a unit in each frame; {name!r} has frames without one")
         if np.nanmin(values) < 0:
             raise ValueError(f"expected values from 0 on; {name!r} has {np.nanmin(values):g}")
-    heights = [round(320 * values.shape[1] / values.shape[2]) for values in panels.values()]
-    about = {name: f"{name}. {description}" for name in panels}
-    data = {"films": [_film(values) for values in panels.values()], "captions": list(captions)}
-    button = '<button type="button">Play</button>'
-    return _view("frame_player", about, "Frame", len(captions) - 1, data, heights, button=button)
+    heights = [round(320 * values.shape[1] / values.shape[2]) for values in first.values()]
+    about = {name: f"{name}. {description}" for name in first}
+    data = {"films": [[_film(v) for v in panels.values()] for panels in films.values()], "captions": list(captions)}
+    controls = (_choice("Network", films) if others else "") + '<button type="button">Play</button>'
+    return _view("frame_player", about, "Frame", len(captions) - 1, data, heights, controls=controls)
+
+
+def _choice(label: str, names: Iterable[str]) -> str:
+    """Return a menu of names, which stand for the numbers from 0 on."""
+    options = "".join(f'<option value="{i}">{escape(name)}</option>' for i, name in enumerate(names))
+    return f"<label>{label}: <select>{options}</select></label>"
 
 
 def _film(values: np.ndarray) -> dict[str, object]:
@@ -66,10 +82,11 @@ def _film(values: np.ndarray) -> dict[str, object]:
 
 
 def linked_scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray, description: str) -> HTML:
-    """Return maps that show the digit under the pointer.
+    """Return maps that show the digit under the pointer, or the one that is tapped, beside it.
 
-    The digit is marked on all maps at once, with the number of like digits among its ten nearest points on each. A
-    slider picks digits too, for those who use the keyboard (document C, row C5).
+    The digit is marked on all maps at once, with the number of like digits among its ten nearest points under each. A
+    slider picks digits, too, for those who use the keyboard, and a button goes to the next *stray*: a digit most of
+    whose ten nearest points, on the map that was touched last, are other digits (document C, row C5).
 
     Args:
         maps: named places of the same points, ``(n, 2)``.
@@ -95,9 +112,9 @@ def linked_scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: n
         "colours": DIGIT_COLOURS,
         "sheet": _sheet(images),
     }
-    digit = '<canvas width="100" height="100" style="width: 100px" role="img" aria-label="the chosen digit"></canvas>'
     about = {name: f"{name}. {description}" for name in maps}
-    return _view("linked_scatter", about, "Image", len(labels) - 1, data, key=digit)
+    controls = '<button type="button">Next stray</button>'
+    return _view("linked_scatter", about, "Image", len(labels) - 1, data, controls=controls)
 
 
 def _places(points: np.ndarray) -> np.ndarray:
@@ -151,35 +168,43 @@ def _cloud(points: np.ndarray) -> list[list[int]]:
     return cloud
 
 
-_DASHES: list[list[int]] = [[], [10, 5], [3, 5], [14, 4, 3, 4]]
+def signal_profile(input_rms: float, deepest: int, description: str) -> HTML:
+    """Return a plot of a network's signals by layer before training, with sliders for depth and weights.
 
-
-def depth_profile(ratios: Mapping[str, float], most: int, description: str) -> HTML:
-    """Return a plot of a gradient's size by layer, with a slider for the depth, 16 at first.
+    It draws the root mean square of the activations h, of the error signal delta as a share of that in the last hidden
+    layer, and of their product, the size of the weights' gradient. The reader sets the depth, the variance of the
+    weights in units of one over the layer's inputs, and tanh or ReLU. Layers are equally wide, and so wide that a
+    unit's input is normally distributed: what a mean-field theory predicts (document D, rows D3 to D5 and D7).
 
     Args:
-        ratios: for each named line, the gradient's size in a layer as a share of that in the next, above 0
-            (document D, row D5).
-        most: the largest depth on the slider, 16 or more; the least is 2.
+        input_rms: the root mean square of the network's inputs.
+        deepest: the largest depth on the slider, 16 or more; it begins at 16, and the least is 2.
         description: what there is to see, for readers who do not see it.
 
     Raises:
-        ValueError: there are no lines or more than four, a ratio is infinite or not above 0, or `most` is below 16.
+        ValueError: `input_rms` is infinite or not above 0, or `deepest` is below 16.
     """
-    if len(ratios) > len(_DASHES):
-        raise ValueError(f"expected {len(_DASHES)} lines at most, as many as there are dashes; received {len(ratios)}")
-    if not (ratios and all(0 < ratio < np.inf for ratio in ratios.values()) and most >= 16):
-        raise ValueError(f"expected ratios above 0 and a depth of 16 or more; received {dict(ratios)}, {most}")
-    colours = dict(zip(ratios, COLOURS, strict=False))
+    if not (0 < input_rms < np.inf and deepest >= 16):
+        raise ValueError(f"expected inputs above 0 and a depth of 16 or more; received {input_rms}, {deepest}")
+    names = ("activations h", "error signal \u03b4, as a share of the last layer's", "product: gradient of the weights")
+    colours = dict(zip(names, COLOURS, strict=False))
+    # 1/6 to 6 in 36 notches of equal ratio; the numbers 7, 18, 25 and 29 are 1/3, 1, 2 and 3.
+    variances = [6 ** ((notch - 18) / 18) for notch in range(37)]
+    variances[7], variances[25], variances[29] = 1 / 3, 2.0, 3.0
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
     data = {
-        "names": list(ratios),
-        "ratios": list(ratios.values()),
+        "names": ["h", "delta", "product"],
         "colours": list(colours.values()),
-        "dashes": _DASHES[: len(ratios)],
+        "dashes": [[], [10, 5], [3, 5]],
+        "input": float(input_rms),
+        "variances": variances,
+        "nodes": nodes.tolist(),
+        "weights": (weights / weights.sum()).tolist(),
     }
-    panel = {"predicted gradient by layer": description}
-    key = _key("\u25ac", colours)
-    return _view("depth_profile", panel, "Depth", most - 2, data, [320], key, width=640, first=14)
+    variance = '<label>Variance of a weight: <input class="variance" type="range" min="0" max="36" value="7"></label>'
+    panel = {"predicted sizes by layer, before training": description}
+    controls = _choice("Activation", ["tanh", "ReLU"]) + variance
+    return _view("signal_profile", panel, "Depth", deepest - 2, data, [360], _key("\u25ac", colours), controls, 640, 14)
 
 
 def _key(mark: str, colours: Mapping[str, str]) -> str:
@@ -198,14 +223,14 @@ def _view(
     data: Mapping[str, object],
     heights: Sequence[int] | None = None,
     key: str = "",
-    button: str = "",
+    controls: str = "",
     width: int = 320,
     first: int = 0,
 ) -> HTML:
-    """Fill in the frame that the views share: a canvas for each panel, a slider, a line of text."""
+    """Fill in the frame that the views share: a canvas for each panel, controls, the main slider, a line of text."""
     canvases = "".join(
         f'<div><canvas width="{width}" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
-        f"{escape(name)}</div>"
+        f"{escape(name)}<small></small></div>"
         for (name, about), height in zip(panels.items(), heights or [320] * len(panels), strict=True)
     )
     beside = files(__name__)
@@ -215,7 +240,7 @@ def _view(
             width=width,
             least=130 if len(panels) <= 4 else 190,
             key=key,
-            button=button,
+            controls=controls,
             label=label,
             first=first,
             last=last,

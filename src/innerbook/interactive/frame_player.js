@@ -1,13 +1,15 @@
-// A sequence of grids of grey cells for each canvas; the slider is the frame, and the button lets it run.
+// A sequence of grids of grey cells for each canvas; the slider is the frame, the button lets it run, and a menu, if
+// there is one, picks among several such films.
 const button = figure.querySelector("button"), FRAME_MS = 400;
-const films = data.films.map(film => ({...film, cells: Uint8Array.from(atob(film.cells), c => c.charCodeAt(0))}));
+const films = data.films.map(film => film.map(panel => ({...panel, cells: Uint8Array.from(atob(panel.cells), c => c.charCodeAt(0))})));
+const menu = figure.querySelector("select");
 let timer = null;
 
 function draw() {
   const frame = Number(slider.value);
   told.textContent = data.captions[frame];
   slider.setAttribute("aria-valuetext", data.captions[frame]);
-  films.forEach(({rows, columns, labels, cells}, k) => {
+  films[menu ? Number(menu.value) : 0].forEach(({rows, columns, labels, cells}, k) => {
     const pen = pens[k], width = 320 / columns, height = canvases[k].height / rows;
     for (let i = 0; i < rows * columns; i++) {
       const value = cells[frame * rows * columns + i], x = i % columns * width, y = Math.floor(i / columns) * height;
@@ -41,5 +43,6 @@ button.addEventListener("click", () => {
     if (slider.value === slider.max || !figure.isConnected) stop();
   }, FRAME_MS);
 });
+if (menu) menu.addEventListener("change", draw);
 slider.addEventListener("pointerdown", stop);
 slider.addEventListener("keydown", stop);
