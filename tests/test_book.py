@@ -239,6 +239,8 @@ def on_other_seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[d
     places = asyncio.Semaphore(usable_cores())
 
     async def run(page: Page) -> list[dict[str, Any]]:
+        for cell in page.code_cells:  # what solutions expect, at their end, takes all of the training
+            cell.source = cell.source.split("\nassert ")[0]
         page.notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORTENED))
         async with places:
             client = NotebookClient(page.notebook, timeout=600, resources={"metadata": {"path": page.path.parent}})
