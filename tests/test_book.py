@@ -212,8 +212,10 @@ ON_OTHER_SEEDS += ["5-inversion/undone", "6-residual/copies"]
 SHORTENED = """
 import dataclasses, innerview, innerbook.zoo
 
-def shortened(function, least=1):
+def shortened(function, least=1, whole=0):
     def short(*args, steps, log_every=None, **more):
+        if steps <= whole:
+            return function(*args, steps=steps, log_every=log_every, **more)
         every = (log_every or steps) // least
         more |= {} if least > 1 else {"log_every": 1}
         found = function(*args, steps=steps // every, **more)
@@ -222,8 +224,10 @@ def shortened(function, least=1):
         return dataclasses.replace(found, steps=found.steps * every)
     return short
 
-for name in ("fit_ensemble", "fit_inputs", "invert"):
+for name in ("fit_inputs", "invert"):
     setattr(innerview, name, shortened(getattr(innerview, name)))
+# What a solution trains in so few steps stays whole: its outcome is asserted.
+innerview.fit_ensemble = shortened(innerview.fit_ensemble, whole=300)
 innerview.invert_layer = shortened(innerview.invert_layer, least=20)
 innerbook.zoo.fit_ensemble = innerview.fit_ensemble
 innerbook.zoo._digits_resnet = lambda side: innerview.resnet(10, side, 0, 16, 10)
@@ -239,8 +243,6 @@ def on_other_seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[d
     places = asyncio.Semaphore(usable_cores())
 
     async def run(page: Page) -> list[dict[str, Any]]:
-        for cell in page.code_cells:  # what solutions expect, at their end, takes all of the training
-            cell.source = cell.source.split("\nassert ")[0]
         page.notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORTENED))
         async with places:
             client = NotebookClient(page.notebook, timeout=600, resources={"metadata": {"path": page.path.parent}})

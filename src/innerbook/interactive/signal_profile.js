@@ -4,20 +4,15 @@ const left = 76, right = 620, top = 16, bottom = 300, highest = 4, lowest = -16;
 
 // The mean of f over a normal distribution of variance q.
 const mean = (f, q) => data.nodes.reduce((sum, node, i) => sum + data.weights[i] * f(Math.sqrt(q) * node), 0);
-const units = [
-  {value: Math.tanh, slope: z => 1 - Math.tanh(z) ** 2},
-  {value: z => Math.max(0, z), slope: z => Number(z > 0)},
-];
-
-function sizes(depth, variance, unit) {
+function sizes(depth, variance, relu) {
   const h = [data.input], delta = Array(depth + 1).fill(1), inputs = [];
   for (let layer = 1; layer <= depth; layer++) {
     inputs[layer] = variance * h[layer - 1] ** 2;
-    // By halves, ReLU's mean is exact; the sum over nodes is right for what is smooth.
-    h[layer] = Math.sqrt(unit ? inputs[layer] / 2 : mean(z => units[0].value(z) ** 2, inputs[layer]));
+    // ReLU sets half to zero, exactly; the sum over nodes is right for what is smooth.
+    h[layer] = Math.sqrt(relu ? inputs[layer] / 2 : mean(z => Math.tanh(z) ** 2, inputs[layer]));
   }
   for (let layer = depth - 1; layer >= 1; layer--) {
-    const slope = unit ? 0.5 : mean(z => units[0].slope(z) ** 2, inputs[layer]);
+    const slope = relu ? 0.5 : mean(z => (1 - Math.tanh(z) ** 2) ** 2, inputs[layer]);
     delta[layer] = delta[layer + 1] * Math.sqrt(variance * slope);
   }
   const layers = Array.from({length: depth}, (_, i) => i + 1);
@@ -28,7 +23,7 @@ const digits = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const power = value => (value < 0 ? "⁻" : "") + [...`${Math.abs(value)}`].map(digit => digits[digit]).join("");
 
 function words(value) {
-  if (value >= 0.01 && value < 1000) return value.toPrecision(2).replace(/e.*/, "");
+  if (value >= 0.01 && value < 99.5) return value.toPrecision(2);
   const exponent = Math.floor(Math.log10(value));
   return `${(value / 10 ** exponent).toFixed(1)} · 10${power(exponent)}`;
 }
@@ -36,7 +31,7 @@ function words(value) {
 function draw() {
   const depth = Number(slider.value) + 2, variance = data.variances[dial.value], pen = pens[0];
   const across = layer => left + (right - left) * (layer - 1) / (depth - 1);
-  const down = value => top + (bottom - top) * (highest - Math.max(lowest, Math.min(highest, Math.log10(value)))) / (highest - lowest);
+  const down = value => top + (bottom - top) * (highest - Math.log10(value)) / (highest - lowest);
   pen.clearRect(0, 0, 640, 360);
   pen.fillStyle = "white";
   pen.fillRect(0, 0, 640, 360);
@@ -54,6 +49,10 @@ function draw() {
   for (let layer = 1; layer <= depth; layer += every) pen.fillText(layer, across(layer), bottom + 20);
   pen.fillText("hidden layer", (left + right) / 2, bottom + 44);
   const curves = sizes(depth, variance, Number(menu.value));
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, top, right - left, bottom - top);
+  pen.clip(); // what leaves the picture is cut, or it would look level
   curves.forEach((curve, i) => {
     pen.strokeStyle = data.colours[i];
     pen.setLineDash(data.dashes[i]);
@@ -62,7 +61,7 @@ function draw() {
     curve.forEach((value, layer) => pen.lineTo(across(layer + 1), down(value)));
     pen.stroke();
   });
-  pen.setLineDash([]);
+  pen.restore();
   const [h, delta, product] = curves;
   const named = {[1 / 3]: "the document's 1/3", 1: "1", 2: "2", 3: "3"}[variance] ?? variance.toPrecision(2);
   const level = product[0] / product[depth - 1];
