@@ -121,7 +121,8 @@ def test_a_rate_falls_from_the_first_to_the_last(rate: float, end: float, steps:
     optimizer.build([keras.Variable(np.zeros(2))])
     for step, expected in ((0, rate), (steps, end), (2 * steps, end)):
         optimizer.iterations.assign(step)
-        assert float(np.array(optimizer.learning_rate)) == pytest.approx(expected, rel=1e-4)
+        # The rate is a float32 sum of both ends: a small one is exact only to the larger one's rounding.
+        assert float(np.array(optimizer.learning_rate)) == pytest.approx(expected, rel=1e-4, abs=1e-6 * max(rate, end))
 
 
 @given(some.integers(0, 2**20), some.integers(1, 3), some.lists(some.integers(1, 4), min_size=1, max_size=3))
