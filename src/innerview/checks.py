@@ -43,6 +43,14 @@ def array(name: str, value: Any, shape: Sequence[int | None] = (), dtype: str = 
     return made
 
 
+def of_each(networks: int, name: str, value: Any, shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
+    """Return an array ``(networks, n, *shape)``: each network's own, or ``(n, *shape)`` for every one alike."""
+    if np.ndim(value) == len(shape) + 2:
+        return array(name, value, (networks, None, *shape), dtype)
+    made = array(name, value, (None, *shape), dtype)
+    return np.broadcast_to(made, (networks, *made.shape))
+
+
 def labels(name: str, value: Any, n: int, classes: int) -> np.ndarray:
     """Return `n` labels, int64 from 0 to below `classes`. ValueError or TypeError if they are not such."""
     made = array(name, value, (n,), "int64")

@@ -267,10 +267,11 @@ def invert_layer(
         networks: of one architecture; their inputs are images in [0, 1]. One may stand there several times, for
             several starts.
         layer: its name.
-        images: of shape ``(n, height, width, channels)``.
+        images: of shape ``(n, height, width, channels)``; or ``(networks, n, height, width, channels)``, each network's
+            own.
         steps: how many to take, a multiple of 20.
-        start: of shape ``(networks * n, height, width, channels)``, one for each descent; or of the shape of
-            `images`, the same for each network.
+        start: of shape ``(networks * n, height, width, channels)``, one for each descent; or
+            ``(n, height, width, channels)``, the same for each network.
         rate: of the first step: how far it moves a value, on average.
         end: the same of the last step.
         blurred: whether `GaussianBlur` follows each step.
@@ -292,17 +293,18 @@ def invert_layer(
         raise ValueError(f"expected a multiple of 20 steps; received {steps}")
     encoders = [feature_extractor(network, layer) for network in networks]
     wanted, _ = _tensors(encoders[0])
-    images = checks.array("images", images, (None, *wanted.shape[1:]), wanted.dtype)
+    images = checks.of_each(len(networks), "images", images, wanted.shape[1:], wanted.dtype)
     if images.min() < 0 or images.max() > 1:
         told = f"from {images.min():.3g} to {images.max():.3g}; what else a network wants is a layer in front of it"
         raise ValueError(f"expected images in [0, 1]; received values {told}")
-    start = checks.array("start", start, (None, *images.shape[1:]), wanted.dtype)
-    if len(start) not in (len(images), len(networks) * len(images)):
-        raise ValueError(f"expected {len(networks)} x {len(images)} starts, or {len(images)}; received {len(start)}")
+    start = checks.array("start", start, (None, *wanted.shape[1:]), wanted.dtype)
+    n = images.shape[1]
+    if len(start) not in (n, len(networks) * n):
+        raise ValueError(f"expected {len(networks)} x {n} starts, or {n}; received {len(start)}")
     shapes = [[weight.shape for weight in encoder.weights] for encoder in encoders]
     if any(own != shapes[0] for own in shapes):
         raise ValueError("expected networks of one architecture; received some whose weights have other shapes")
-    starts = np.resize(start, (len(networks), *images.shape))
+    starts = np.resize(start, images.shape)
     encoder, own = encoders[0], encoders[0].get_weights()
     optimizer = linear_decay_sgd(rate, steps, end, normalized=True)
     blur = GaussianBlur(optimizer, steps) if blurred else None
@@ -311,12 +313,13 @@ def invert_layer(
     try:
         with _frozen(encoder), checks.same_random_state():
             # What is compiled for the first network serves them all: its weights are exchanged.
-            for weights, begin in zip([own, *(each.get_weights() for each in encoders[1:])], starts, strict=True):
-                encoder.set_weights(weights)
-                target = outputs(encoder, images, _ONCE)
+            weights = [own, *(each.get_weights() for each in encoders[1:])]
+            for of_one, wanted_images, begin in zip(weights, images, starts, strict=True):
+                encoder.set_weights(of_one)
+                target = outputs(encoder, wanted_images, _ONCE)
                 if descent is None:
-                    descent = _Descent(encoder, images, target, l1_distance, blur, None, optimizer, steps // 20)
-                parts.append(descent.run(target, begin, images, steps, callbacks))
+                    descent = _Descent(encoder, begin, target, l1_distance, blur, None, optimizer, steps // 20)
+                parts.append(descent.run(target, begin, wanted_images, steps, callbacks))
     finally:
         encoder.set_weights(own)
     history = (np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("distances", "m_g", "m_i"))

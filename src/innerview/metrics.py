@@ -43,15 +43,20 @@ def add_noise(images: np.ndarray, stddev: float = 1 / 25, seed: int = 0) -> np.n
 def feature_distance(networks: Sequence[keras.Model], layer: str, images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return how far apart a layer's outputs for `images` and `others` are, in the order of `invert_layer` (row B3).
 
-    Both have shape ``(n, height, width, channels)``; the result ``(networks * n,)``. Errors are those of
-    `get_activations`; ValueError, too, if there are no networks or the images differ in number.
+    Both have shape ``(n, height, width, channels)``, or ``(networks, n, height, width, channels)``, each network's own;
+    the result ``(networks * n,)``. Errors are those of `get_activations`; ValueError, too, if there are no networks or
+    the images differ in number.
     """
     networks = checks.networks(networks)
-    if np.shape(images)[:1] != np.shape(others)[:1]:
+    given = networks[0].inputs[0]
+    pairs = [checks.of_each(len(networks), "images", x, given.shape[1:], given.dtype) for x in (images, others)]
+    if pairs[0].shape != pairs[1].shape:
         told = f"shapes {np.shape(images)} and {np.shape(others)}"
         raise ValueError(f"expected as many images as others; received {told}")
 
     def outputs(network: keras.Model, x: np.ndarray) -> np.ndarray:
         return get_activations(network, x, [layer])[layer].reshape(len(x), -1)
 
-    return np.concatenate([np.linalg.norm(outputs(n, others) - outputs(n, images), axis=1) for n in networks])
+    return np.concatenate(
+        [np.linalg.norm(outputs(n, y) - outputs(n, x), axis=1) for n, x, y in zip(networks, *pairs, strict=True)]
+    )

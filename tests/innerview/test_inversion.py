@@ -296,6 +296,20 @@ def test_copies_through_networks_are_those_through_each_alone(rng: np.random.Gen
     np.testing.assert_allclose(far[2:], both.m_g[-1, 2:], rtol=1e-4)
 
 
+def test_each_network_may_have_images_of_its_own(rng: np.random.Generator) -> None:
+    images, start = rng.random((2, 3, 12, 12, 3), "float32"), random_start(range(6), (12, 12, 3))
+    networks = [convolution(0), convolution(1)]
+    both = invert_layer(networks, "second", images, steps=20, start=start)
+    far = feature_distance(networks, "second", images, both.images.reshape(images.shape))
+    np.testing.assert_allclose(far, both.m_g[-1], rtol=1e-4)
+    for i, part in enumerate((slice(0, 3), slice(3, 6))):
+        alone = invert_layer(networks[i : i + 1], "second", images[i], steps=20, start=start[part])
+        np.testing.assert_allclose(both.images[part], alone.images, atol=1e-4)
+        np.testing.assert_allclose(both.m_i[:, part], alone.m_i, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"images must have shape \(2, any, 12, 12, 3\); received \(1, 3, 12, 12, 3\)"):
+        invert_layer(networks, "second", images[:1], steps=20, start=start)
+
+
 def test_one_start_serves_all_networks(rng: np.random.Generator) -> None:
     images, start = rng.random((2, 12, 12, 3), "float32"), random_start(range(2), (12, 12, 3))
     networks = [convolution(0), convolution(1)]
