@@ -49,6 +49,15 @@ def test_frame_player_holds_each_frame_on_its_own_scale() -> None:
     assert "<select" not in interactive.frame_player({"one": panels}, list("abcd"), "cells").data
 
 
+def test_frame_player_draws_photographs_on_one_scale() -> None:
+    grey = np.random.default_rng(0).uniform(-0.2, 1, (3, 2, 5))
+    html = interactive.frame_player({"film": {"photograph": np.clip(1 - grey, 0, None)}}, list("abc"), "cells", peak=1)
+    cells = np.frombuffer(b64decode(view_data(html.data)["films"][0][0]["cells"]), "uint8").reshape(grey.shape)
+    np.testing.assert_allclose(1 - cells / 254, np.clip(grey, 0, 1), atol=0.5 / 254)
+    with pytest.raises(ValueError, match="expected a peak above 0; received -1"):
+        interactive.frame_player({"film": {"photograph": grey**2}}, list("abc"), "cells", peak=-1)
+
+
 @pytest.mark.parametrize(
     "films, said",
     [

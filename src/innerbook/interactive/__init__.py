@@ -22,16 +22,19 @@ from innerbook.style import (
 )
 
 
-def frame_player(films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequence[str], description: str) -> HTML:
+def frame_player(
+    films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequence[str], description: str, peak: float | None = None
+) -> HTML:
     """Return an animation of grids of cells with a slider and a play button; it starts at rest.
 
     Args:
         films: by name, what the reader can switch between, at the same frame; one alone has no switch. Each holds
             panels of the same names: arrays of shape ``(frames, rows, columns)``, not negative, drawn from 0 (white) to
-            the largest value of the frame (black). NaN marks cells that are no unit. A panel with ten units shows
-            their numbers.
+            `peak` (black). NaN marks cells that are no unit. A panel with ten units shows their numbers.
         captions: a line for each frame.
         description: what there is to see, for readers who do not see it (document C, rows C2 and C3).
+        peak: the value that is black, and so is all above it. The default is the largest of each frame. Photographs in
+            [0, 1] are given as ``1 - grey``, with a peak of 1.
 
     Raises:
         ValueError: there is no film, films have other panels or panels other shapes, a panel is not of this shape, has
@@ -57,8 +60,11 @@ def frame_player(films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequen
             raise ValueError(f"expected values from 0 on; {name!r} has {np.nanmin(values):g}")
     heights = [round(320 * values.shape[1] / values.shape[2]) for values in first.values()]
     about = {name: f"{name}. {description}" for name in first}
-    data = {"films": [[_film(v) for v in panels.values()] for panels in films.values()], "captions": list(captions)}
-    controls = (_choice("Network", films) if others else "") + '<button type="button">Play</button>'
+    if peak is not None and not 0 < peak < np.inf:
+        raise ValueError(f"expected a peak above 0; received {peak:g}")
+    cells = [[_film(v, peak) for v in panels.values()] for panels in films.values()]
+    data = {"films": cells, "captions": list(captions)}
+    controls = (_choice("Shown", films) if others else "") + '<button type="button">Play</button>'
     return _view("frame_player", about, "Frame", len(captions) - 1, data, heights, controls=controls)
 
 
@@ -68,10 +74,11 @@ def _choice(label: str, names: Iterable[str]) -> str:
     return f"<label>{label}: <select>{options}</select></label>"
 
 
-def _film(values: np.ndarray) -> dict[str, object]:
-    """Return a panel's frames as bytes: 0 for 0, 254 for the frame's largest value, 255 for what is no unit."""
-    peaks = np.nanmax(values, axis=(1, 2), keepdims=True)
-    cells = np.where(np.isnan(values), 255, np.round(np.nan_to_num(values) / np.where(peaks, peaks, 1) * 254))
+def _film(values: np.ndarray, peak: float | None) -> dict[str, object]:
+    """Return a panel's frames as bytes: 0 for 0, 254 for the peak or each frame's largest value, 255 for no unit."""
+    peaks = np.nanmax(values, axis=(1, 2), keepdims=True) if peak is None else np.full((len(values), 1, 1), peak)
+    shares = np.clip(np.nan_to_num(values) / np.where(peaks, peaks, 1), 0, 1)
+    cells = np.where(np.isnan(values), 255, np.round(shares * 254))
     units = int(np.isfinite(values[0]).sum())
     return {
         "rows": values.shape[1],
