@@ -18,13 +18,11 @@ def feature_extractor(model: keras.Model, layers: str | Sequence[str]) -> keras.
 
     Args:
         model: a Sequential model that is built, or a functional one.
-        layers: one name, for a model that returns this layer's output; or several, for one that returns outputs by
-            name.
+        layers: one name, for a model that returns this layer's output; or several, for one that returns a dict.
 
     Raises:
-        TypeError: a name is no text.
-        ValueError: the layers are not connected (the model is a subclass of `keras.Model`, or not built), it has no
-            layer of one of these names, or calls it more than once, so that one cannot tell which output is meant.
+        ValueError, TypeError: the layers are not connected (the model is a subclass of `keras.Model`, or not built), it
+            has no layer of one of these names, or calls it more than once, so that one cannot tell which is meant.
 
     Example:
         >>> encoder = feature_extractor(deep_tanh(seed=0), "hidden1")

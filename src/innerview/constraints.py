@@ -11,15 +11,14 @@ from innerview import checks
 class GaussianBlur(keras.constraints.Constraint):
     """Blurs images after each step by a Gaussian kernel of 3 x 3 pixels that narrows linearly (document B, row B1).
 
-    Beyond its edges an image goes on in the mirror. Images have shape ``(n, height, width, channels)``.
+    Beyond its edges an image ``(n, height, width, channels)`` goes on in the mirror. ValueError if `steps` is below 1,
+    a deviation not above 0, or an image smaller than 2 x 2 pixels.
 
     Args:
         optimizer: whose steps are counted.
         steps: how many it takes from the first standard deviation to the last.
         begin: the first standard deviation, in pixels.
         end: the last one.
-
-    It is a ValueError if `steps` is below 1, a deviation not above 0, or an image smaller than 2 x 2 pixels.
 
     Example:
         >>> optimizer = linear_decay_sgd(0.1, steps=500)

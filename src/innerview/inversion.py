@@ -92,9 +92,8 @@ def fit_inputs(
         callbacks: Keras callbacks; ``on_train_batch_end`` comes after each record.
 
     Raises:
-        ValueError: target, start or original do not fit the encoder or are not finite, `steps` does not fit
-            `log_every`, or the encoder is not built or has several inputs or outputs.
-        TypeError: an array is none of numbers.
+        ValueError, TypeError: target, start or original do not fit the encoder, are no numbers or not finite, `steps`
+            does not fit `log_every`, or the encoder is not built or has several inputs or outputs.
 
     Example:
         >>> encoder = feature_extractor(deep_tanh(seed=0), "hidden1")
@@ -264,8 +263,7 @@ def invert_layer(
     images, then the second's, and so on. What happened is recorded twenty times.
 
     Args:
-        networks: of one architecture; their inputs are images in [0, 1]. One may stand there several times, for
-            several starts.
+        networks: of one architecture, for images in [0, 1]; one may stand there several times, for several starts.
         layer: its name.
         images: of shape ``(n, height, width, channels)``; or ``(networks, n, height, width, channels)``, each network's
             own.
@@ -278,8 +276,7 @@ def invert_layer(
         callbacks: as in `fit_inputs`; each network is a `fit` of its own.
 
     Raises:
-        ValueError: no networks, or of unlike shapes; `steps` is no multiple of 20; images or start do not fit.
-        TypeError: an array is none of numbers.
+        ValueError, TypeError: no networks, or of unlike shapes; `steps` no multiple of 20; images or start do not fit.
 
     Example:
         >>> network, images = resnet(10, 32, seed=0, width=8), np.full((1, 32, 32, 3), 0.5)

@@ -11,12 +11,11 @@ from innerview import checks
 class TrainableImages(keras.layers.Layer):
     """Images as the one trainable weight, in front of a frozen encoder (all documents' inversions).
 
-    Whatever it is called with, it returns the encoder's outputs for its images, in inference mode. Train it, and the
-    images move.
+    Whatever it is called with, it returns the encoder's outputs for its images, in inference mode.
 
     Args:
         shape: of the images, ``(n, ...)``. They are zeros until `images` is assigned.
-        encoder: a built model of inputs ``(n, ...)``; freeze it first.
+        encoder: a built model of inputs ``(n, ...)``; freeze it first. Train the layer, and the images move.
         constraint, regularizer: what is done to the images after each step, and a penalty on them.
     """
 
@@ -70,9 +69,8 @@ class EnsembleDense(keras.layers.Layer):
     Inputs have shape ``(n, networks, inputs)``, or ``(n, inputs)`` if all networks read the same. Outputs have shape
     ``(n, networks, units)``; the kernel ``(networks, inputs, units)``, the bias ``(networks, units)``. The activation
     and `use_bias` are as in `keras.layers.Dense`; if `residual`, inputs are added to outputs, as in `ResidualDense`.
-    All weights are zero until they are set: each network draws its own.
-
-    It is a ValueError if a number is below 1, or if a residual layer's units are not as many as its inputs.
+    All weights are zero until they are set: each network draws its own. It is a ValueError if a number is below 1, or
+    if a residual layer's units are not as many as its inputs.
     """
 
     def __init__(

@@ -31,8 +31,7 @@ def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def add_noise(images: np.ndarray, stddev: float = 1 / 25, seed: int = 0) -> np.ndarray:
     """Return document B's a': the images with a little normal noise, of standard deviation 1/25 (row B3).
 
-    Images are of a floating dtype, which stays. TypeError if they are of whole numbers, which such noise would leave as
-    they are.
+    Images are of a floating dtype, which stays. TypeError if they are of whole numbers, which it would not move.
     """
     if not np.issubdtype(np.asarray(images).dtype, np.floating):
         raise TypeError(f"expected images of floats, such as in [0, 1]; received {np.asarray(images).dtype}")
@@ -44,19 +43,16 @@ def feature_distance(networks: Sequence[keras.Model], layer: str, images: np.nda
     """Return how far apart a layer's outputs for `images` and `others` are, in the order of `invert_layer` (row B3).
 
     Both have shape ``(n, height, width, channels)``, or ``(networks, n, height, width, channels)``, each network's own;
-    the result ``(networks * n,)``. Errors are those of `get_activations`; ValueError, too, if there are no networks or
-    the images differ in number.
+    the result ``(networks * n,)``. Errors are those of `get_activations`, also if the images differ in number.
     """
     networks = checks.networks(networks)
     given = networks[0].inputs[0]
     pairs = [checks.of_each(len(networks), "images", x, given.shape[1:], given.dtype) for x in (images, others)]
     if pairs[0].shape != pairs[1].shape:
-        told = f"shapes {np.shape(images)} and {np.shape(others)}"
-        raise ValueError(f"expected as many images as others; received {told}")
+        raise ValueError(f"expected as many images as others; received {np.shape(images)} and {np.shape(others)}")
 
     def outputs(network: keras.Model, x: np.ndarray) -> np.ndarray:
         return get_activations(network, x, [layer])[layer].reshape(len(x), -1)
 
-    return np.concatenate(
-        [np.linalg.norm(outputs(n, y) - outputs(n, x), axis=1) for n, x, y in zip(networks, *pairs, strict=True)]
-    )
+    apart = [np.linalg.norm(outputs(n, y) - outputs(n, x), axis=1) for n, x, y in zip(networks, *pairs, strict=True)]
+    return np.concatenate(apart)

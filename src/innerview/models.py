@@ -118,7 +118,7 @@ def stacked_encoders(
     Inputs have shape ``(n, networks, inputs)``, outputs ``(n, networks, widths[-1])``. The layers are named ``layer1``
     to ``layerN``; their kernels have shape ``(networks, inputs of the layer, units)``. Kernels and biases are drawn
     uniformly within one over the root of a layer's inputs, as the document's library does; a network does not depend
-    on those beside it.
+    on those beside it. It is a ValueError if there are no seeds or no layers.
 
     Args:
         seeds: one for each network.
@@ -126,8 +126,6 @@ def stacked_encoders(
         inputs: values of an input; an image of 29 x 29 pixels in colour has 2,523, the document's number.
         activation: of all layers, the last one included: ``"linear"`` or ``"relu"`` in the document.
         dtype: ``"float32"``, or ``"float64"`` for row B10.
-
-    It is a ValueError if there are no seeds or no layers.
 
     Example:
         >>> encoder = stacked_encoders(seeds=range(3), inputs=20, widths=[30, 40])

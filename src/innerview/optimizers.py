@@ -26,9 +26,8 @@ class NormalizedSGD(keras.optimizers.SGD):
 def linear_decay_sgd(rate: float, steps: int, end: float = 1e-4, normalized: bool = False) -> keras.optimizers.SGD:
     """Return gradient descent whose learning rate falls linearly from `rate` to `end` in so many steps (document B).
 
-    It stays at `end`, whose default is the document's. With `normalized` it is `NormalizedSGD`, else Keras' SGD.
-
-    It is a ValueError if a rate is not above 0, or `steps` is below 1.
+    It stays at `end`, whose default is the document's. With `normalized` it is `NormalizedSGD`, else Keras' SGD. It is
+    a ValueError if a rate is not above 0, or `steps` is below 1.
 
     Example:
         >>> sgd = linear_decay_sgd(0.1, steps=100, end=0.02)

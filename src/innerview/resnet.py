@@ -26,8 +26,8 @@ def resnet(depth: int, side: int, seed: int, width: int = 64, classes: int = 1_0
         classes: of the output.
 
     Raises:
-        ValueError: `depth` is not one of these, a number is too small, or Keras is set to put channels first.
-        TypeError: a number is not whole.
+        ValueError, TypeError: `depth` is not one of these, a number is too small or not whole, or Keras is set to put
+            channels first.
 
     Example:
         >>> network = resnet(10, 32, seed=0, width=8, classes=10)

@@ -67,8 +67,7 @@ def fit_ensemble(
     Raises:
         ValueError: networks that differ in more than their weights, with other layers, or without that of `auxiliary`;
             a setting or an optimizer that networks side by side cannot keep to; `steps` is no multiple of `log_every`;
-            a batch is larger than the data; inputs or labels do not fit the networks, or are not finite.
-        TypeError: an array is none of numbers.
+            a batch is larger than the data; inputs or labels do not fit the networks, or are not finite numbers.
 
     Example:
         >>> networks, sgd = [one_hidden_layer(seed) for seed in range(2)], keras.optimizers.SGD(0.1)

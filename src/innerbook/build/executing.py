@@ -1,6 +1,7 @@
 """Executes the pages that the cache does not know, several at a time, and says how it goes."""
 
 import asyncio
+import os
 import re
 import tempfile
 import time
@@ -64,6 +65,9 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
             page.seconds = record.data["execution_seconds"]
     print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
     if fresh:
+        # A page has its share of the cores. Libraries would each take all of them, and wait for one another.
+        share = str(max(1, workers // len(fresh)))
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), share))
         with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
             # From the last page on: the longest stand there, and one that begins late keeps all others waiting.
             runner.run(_Run(cache, fresh[::-1], workers, Path(profile)).all())
