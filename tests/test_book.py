@@ -73,14 +73,15 @@ def test_every_picture_has_a_description_and_a_caption() -> None:
 def test_every_chapter_has_its_parts(path: Path) -> None:
     text = path.read_text("utf-8")
     parts = ["**You will learn**", "**You need**", "**It takes**", "{measured-time}`.`", "## The question"]
-    parts += ["Make a prediction", "Claim(", "**Verdict.**", "## Exercises", "**Next:**"]
+    parts += ["Make a prediction", "## Exercises", "**Next:**"]
+    parts += ["**Verdict.**"] if "Claim(" in text else ["**Answer.**"]  # to a question that no document asks
     assert [part for part in parts if part not in text] == []
     exercises = re.findall(r"\{exercise\}.*\n:label: (\S+)", text)
     assert exercises and exercises == re.findall(r"\{solution(?:-start)?\} (\S+)\n:class: dropdown", text)
 
 
 # The parts that have been made to fit a class; the others follow.
-FOR_A_CLASS = [path for path in CHAPTERS if path.parent.name[0] in "1234"]
+FOR_A_CLASS = [path for path in CHAPTERS if path.parent.name != "book"]
 
 
 def prose(text: str) -> str:
