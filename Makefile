@@ -43,6 +43,11 @@ check: .venv/ready
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/zizmor --quiet --offline --pedantic .
 
+# Each process has a core; libraries would each take all of them, and wait for one another.
+test-tensorflow test-jax: export OMP_NUM_THREADS := 1
+test-tensorflow test-jax: export TF_NUM_INTRAOP_THREADS := 1
+test-tensorflow test-jax: export TF_NUM_INTEROP_THREADS := 1
+
 test-tensorflow: export KERAS_BACKEND := tensorflow
 test-tensorflow: .venv/ready
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
