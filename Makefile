@@ -14,9 +14,8 @@ endif
 
 export INNERVIEW_SCALE := $(SCALE)
 export INNERVIEW_FIRST_SEED := $(SEED)
-# TensorFlow's remarks about the processor are not for readers, and without oneDNN it rounds alike everywhere.
+# TensorFlow's remarks about the processor are not for readers.
 export TF_CPP_MIN_LOG_LEVEL := 3
-export TF_ENABLE_ONEDNN_OPTS := 0
 # Compiled bytecode saves every notebook some 15 seconds of importing Keras.
 unexport PYTHONDONTWRITEBYTECODE
 
