@@ -40,7 +40,7 @@ def test_the_lock_holds_every_dependency_exactly() -> None:
     tools = [Requirement(line) for line in PROJECT["dependency-groups"]["test"]]
     builds = [Requirement(line) for line in PROJECT["build-system"]["requires"]]
     locked = lock()
-    for requirement in asked_for("tensorflow", "jax", "book") + tools + builds:
+    for requirement in asked_for("tensorflow", "jax", "notebooks", "book") + tools + builds:
         versions = locked[requirement.name.lower()]
         assert all(version.startswith("==") for version in versions), requirement
         assert all(requirement.specifier.contains(version[2:]) for version in versions), requirement
@@ -52,7 +52,7 @@ def test_environment_yml_says_what_the_lock_says() -> None:
     assert lines[0] == "--constraint requirements.lock" and lines[-1] == "--editable ."
     pinned = [Requirement(line) for line in lines[1:-1]]
     locked = lock()
-    wanted = {requirement.name for requirement in asked_for("tensorflow", "book")}
+    wanted = {requirement.name for requirement in asked_for("tensorflow", "notebooks", "book")}
     assert {requirement.name for requirement in pinned} == wanted
     for requirement in pinned:
         assert str(requirement.specifier) in locked[requirement.name.lower()], requirement.name

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ def report(values: Mapping[Any, Any] | None = None, /, **more: Any) -> None:
 
     A Mapping inside is one name for each of its entries, joined by ``_``; so is a key that is a tuple. Of a pandas
     Series the index counts, of a DataFrame column and index. One integer stays an integer, all else is a float. In the
-    text, the role ``glue:text`` of ``accuracy_hidden1:.3f`` shows a number. Outside a notebook nothing is glued.
+    text, the role ``glue:text`` of ``accuracy_hidden1:.3f`` shows a number. Outside the book nothing is glued.
 
     Args:
         values: numbers, truth values, arrays, Mappings, Series or DataFrames by name.
@@ -35,7 +36,7 @@ def report(values: Mapping[Any, Any] | None = None, /, **more: Any) -> None:
             if name in found:
                 raise ValueError(f"expected a name for each value; two are named {name!r}")
             found[name] = _number(name, value)
-    if get_ipython() is None:
+    if get_ipython() is None or find_spec("myst_nb") is None:  # a notebook away from the book has no text to fill
         return
     from myst_nb import glue
 

@@ -72,7 +72,7 @@ def cell(code: str) -> str:
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("_config.yml", "requirements.lock"):
+    for name in ("_config.yml", "requirements.lock", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("book/_static", "src"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -142,6 +142,9 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     assert sorted(executed(output)) == ["claim", "data"]
     assert len(list(book.glob("_build/.jupyter_cache/executed/*"))) == 2  # Sphinx executed nothing beside
     assert (book / "_build/html/index.html").as_uri() in output.splitlines()[-1]
+    made = {path.relative_to(book / "_build").as_posix() for path in book.glob("_build/**/notebooks/**/*.ipynb")}
+    places = ("html/notebooks/as-read", "html/notebooks/students", "notebooks/solutions")
+    assert made == {f"{place}/{name}.ipynb" for place in places for name in ("claim", "data")}
     assert not (book / "book" / "kept").exists()  # the folder is named from where the build runs, for all
 
     claims = json.loads((book / "_build" / "claims.json").read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from innerbook import data, settings
-from innerbook.build import executing, results
+from innerbook.build import executing, notebooks, results
 from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.memory import atomic_write
 
@@ -72,7 +72,14 @@ def build(root: Path, told: settings.Settings, wanted: Sequence[str] = ()) -> in
         print(f"The book was not built: {error}")
         return 1
     print(f"{len(found)} claims measured, in {folder}/claims.json. Rendering.", flush=True)
-    return _render(root, *(_part(root, pages) if wanted else ()))
+    status = _render(root, *(_part(root, pages) if wanted else ()))
+    if status == 0:
+        try:
+            notebooks.write_all(root, pages, root / ("_build/part/_build" if wanted else "_build"))
+        except (ValueError, subprocess.CalledProcessError) as error:
+            print(f"The book is rendered, but its notebooks were not made: {error}")
+            return 1
+    return status
 
 
 def select(pages: list[Page], wanted: Sequence[str], first: str) -> list[Page]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
@@ -161,7 +162,8 @@ async def _execute(page: Page, profile: Path) -> None:
     )
     task = asyncio.current_task()
     try:
-        await client.async_execute()
+        # What a kernel writes there, its cells' outputs hold; TensorFlow's remarks would stand between our lines.
+        await client.async_execute(stderr=subprocess.DEVNULL)
     except Exception as error:  # a cell's error, a time-out, a dead kernel: each is one page's, and the others go on
         if task is not None and task.cancelling():
             raise asyncio.CancelledError from error  # which nbclient takes for a dead kernel

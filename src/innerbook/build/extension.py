@@ -5,7 +5,9 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
@@ -141,8 +143,7 @@ class MeasuredTime(SphinxRole):
         if seconds is None:
             assert isinstance(self.inliner, Inliner) or self.inliner is not None
             return [], [self.inliner.reporter.warning(f"no measured time for {page}: run `make book`")]
-        text = f"{max(2, seconds):.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-        return [nodes.Text(text)], []
+        return [nodes.Text(results.duration(seconds))], []
 
 
 class KeptNumber(SphinxRole):
@@ -175,6 +176,56 @@ def add_uses(app: Sphinx, what: str, name: str, obj: object, options: object, li
         lines += ["", f"Used in {', '.join(f':doc:`/{page}`' for page in uses)}.", ""]
 
 
+def add_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Offer a chapter's notebooks where the theme offers its source, and to open them elsewhere where that is set."""
+    page, root = pagename.removeprefix("book/"), Path(app.srcdir)
+    buttons = context.get("header_buttons", [])
+    if page == pagename or pagename not in _codes(root) or not _codes(root)[pagename] or page == "index":
+        return
+    for group in buttons:
+        if group["label"] == "download-buttons":
+            kept = [button for button in group["buttons"] if button["type"] != "link"]  # to print
+            own = [_notebook_button(context, page, *kind) for kind in _NOTEBOOKS.items()]
+            group["buttons"] = [*own, *kept]
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    launches = _launches(config.get("repository") or {}, app.config.innerbook_hub, f"notebooks/students/{page}.ipynb")
+    if launches:
+        icon = {"icon": "fas fa-rocket", "label": "launch-buttons", "tooltip": "Open the notebook for students"}
+        own = [{"type": "link", "url": url, "text": name, "icon": "fas fa-play", "label": f"launch-{name.lower()}",
+                "tooltip": f"Open in {name}"} for name, url in launches.items()]  # fmt: skip
+        buttons.insert(0, {"type": "group", "buttons": own, **icon})
+
+
+_NOTEBOOKS = {"as-read": "Notebook", "students": "Notebook for students"}
+
+
+def _notebook_button(context: dict[str, Any], page: str, kind: str, text: str) -> dict[str, str]:
+    url = context["pathto"](f"notebooks/{kind}/{page}.ipynb", 1)
+    says = {
+        "icon": "fas fa-code",
+        "label": f"download-{kind}",
+        "tooltip": f"{text}, to open in Jupyter, Colab or VS Code",
+    }
+    return {"type": "link", "url": url, "text": f"{text} (.ipynb)", **says}
+
+
+def _launches(repository: dict[str, str], hub: str, path: str) -> dict[str, str]:
+    """Return where a notebook can be opened, by name: the repository's branch holds the published book."""
+    if not repository.get("url"):
+        return {}
+    url, branch = repository["url"].rstrip("/"), repository.get("branch", "gh-pages")
+    owner_and_name = "/".join(url.split("/")[-2:])
+    found = {}
+    if "github.com" in url:
+        found["Colab"] = f"https://colab.research.google.com/github/{owner_and_name}/blob/{branch}/{path}"
+        found["Binder"] = f"https://mybinder.org/v2/gh/{owner_and_name}/{branch}?urlpath=lab/tree/{path}"
+    if hub:
+        name = owner_and_name.split("/")[-1]
+        pulled = urlencode({"repo": url, "branch": branch, "urlpath": f"lab/tree/{name}/{path}"})
+        found["JupyterHub"] = f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{pulled}"
+    return found
+
+
 @functools.cache
 def _codes(root: Path) -> dict[str, str]:
     """The code of all pages, by name."""
@@ -193,5 +244,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("kept", KeptNumber())
     app.add_config_value("innerbook_results", "_build", "env", (str,))  # where the build has left what it measured
     app.add_config_value("innerbook_pages", [], "env", (list,))  # the pages that were built, if not all
+    app.add_config_value("innerbook_hub", "", "html", (str,))  # a JupyterHub with nbgitpuller, if a teacher has one
     app.connect("doctree-resolved", show_kept)
+    app.connect("html-page-context", add_buttons, priority=502)  # after the theme's own
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import sphinx_external_toc.parsing
+import yaml
 from myst_nb.core.read import MystMetadataParsingError, is_myst_markdown_notebook, read_myst_markdown_notebook
 
 from innerbook.build import keys
@@ -56,6 +57,20 @@ def _trained() -> frozenset[str]:
 def toc_names(root: Path) -> list[str]:
     """Return the names of all pages in the table of contents, such as ``"book/report"``, in reading order."""
     return list(sphinx_external_toc.parsing.parse_toc_yaml(root / "_toc.yml"))
+
+
+def chapter_numbers(root: Path) -> dict[str, int]:
+    """Return the chapters' numbers, which go through all numbered parts, by the pages' names."""
+    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")).get("parts", [])
+    names = [chapter["file"] for part in parts if part.get("numbered") for chapter in part["chapters"]]
+    return {name: i for i, name in enumerate(names, 1)}
+
+
+def titles(root: Path) -> dict[str, str]:
+    """Return the first heading of each page, by the pages' names."""
+    texts = {name: (root / f"{name}.md").read_text(encoding="utf-8-sig") for name in toc_names(root)}
+    found = {name: re.search(r"^# (.+)$", text, flags=re.M) for name, text in texts.items()}
+    return {name: heading[1] if heading else name for name, heading in found.items()}
 
 
 def read_pages(root: Path) -> list[Page]:

@@ -47,6 +47,11 @@ def write_results(root: Path, pages: list[Page], folder: str = "_build") -> Rows
     return found
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words: in seconds, or from a hundred on in minutes."""
+    return f"{max(2, seconds):.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
 def in_order(claims: Rows) -> Rows:
     """Return claims in the order of the documents' letters and of their rows' numbers."""
 
