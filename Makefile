@@ -69,6 +69,7 @@ lab: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/jupytext --quiet --from md:myst --to md:myst $$(grep --files-with-matches '{code-cell}' book/*.md book/*/*.md)
 
 # Resolves every dependency anew, for all platforms at once.
 lock: .venv/ready

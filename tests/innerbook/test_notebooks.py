@@ -47,6 +47,10 @@ They are {glue:text}`accuracy:.2f` and {glue:text}`count`,
   - `a`
 ```
 
+| in a table |
+|---|
+| {kept}`E2 \\| loss \\| .2f` |
+
 :::{exercise} Look, 3 minutes
 :label: look
 What?
@@ -125,6 +129,7 @@ def test_roles_and_directives_become_markdown(page: Page) -> None:
     assert "They are 0.99 and 7,\n*document E* says 0.3, in 61 seconds." in text
     assert "> **Make a prediction**\n>\n> Which, see *Another page*?" in text
     assert "| with | without |\n|---|---|\n| 7 | `a` |" in text
+    assert "| 0.26 |" in text
     assert "### Exercise 3.1 (Look, 3 minutes)" in text and "### Exercise 3.2 (Build, 5 minutes)" in text
     assert not RAW.search(text)
 

@@ -219,7 +219,7 @@ class _Speaker:
                 raise ValueError(f"{self.page.name}.md names the number {key!r}, which it does not report")
             return format(self.numbers[key], form)
         if name == "kept":
-            id, what, form, which = [*(part.strip() for part in text.split("|")), "median"][:4]
+            id, what, form, which = [*(part.strip() for part in text.replace("\\|", "|").split("|")), "median"][:4]
             row = self.course.kept.get(id)
             return format(row["measured"][what][which], form) if row else "(not measured yet)"
         if name == "measured-time":
@@ -329,8 +329,8 @@ _SET_UP = """\
 import importlib.util
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 if importlib.util.find_spec("innerbook") is None:
 """
 _MISSING = """\
