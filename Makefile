@@ -25,7 +25,7 @@ ISSUE_FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml
 # Files of tests run side by side, on each core; more than four at once would only load TensorFlow more often.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: book test check test-tensorflow test-jax benchmark lab format lock clean
+.PHONY: book test check test-tensorflow test-jax benchmark lab class-bundle format lock clean
 
 book: .venv/ready
 	$(BIN)/innerbook build $(PAGES)
@@ -65,6 +65,13 @@ benchmark: .venv/ready
 # Opens the chapters as notebooks: right-click a page, "Open With", "Notebook".
 lab: .venv/ready
 	$(BIN)/jupyter lab book
+
+# Writes one archive for a room without internet, out of the built book: make class-bundle PLATFORMS="linux windows"
+PLATFORMS ?= linux
+PYTHONS ?= 3.12
+class-bundle: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/innerbook bundle --platforms $(PLATFORMS) --pythons $(PYTHONS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -133,6 +133,22 @@ def test_the_first_page_lists_each_chapter_as_it_is() -> None:
         assert said is None or list(said.groups()) == minutes, name
 
 
+def test_the_teachers_pages_hold_each_chapter_as_it_is() -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"]
+    for number, part in enumerate([part for part in contents if part.get("numbered")], 1):
+        text = (ROOT / "book" / "teaching" / f"part-{number}.md").read_text("utf-8")
+        rows = re.findall(r"^\| \{doc\}`/(\S+)` \| (\w+) \| (\d+) \| (\d+) \| \{measured-time\}`(\S+)` \|$", text, re.M)
+        wanted = []
+        for chapter in part["chapters"]:
+            page = (ROOT / f"{chapter['file']}.md").read_text("utf-8")
+            kind, takes = "optional" if chapter.get("title") else "core", TAKES.search(page)
+            title = re.search(r"^# (.*)$", page, flags=re.M)
+            assert takes and title
+            wanted.append((chapter["file"], kind, *takes.groups(), chapter["file"]))
+            assert f"\n## {title[1]}\n" in text
+        assert rows == wanted
+
+
 def lines(code: str) -> int:
     return sum(bool(line.strip()) for line in code.splitlines())
 
@@ -160,6 +176,18 @@ def test_saving_a_page_in_jupyterlab_changes_nothing(tmp_path: Path) -> None:
         if (tmp_path / name).read_bytes() != path.read_bytes():
             changed.append(name)
     assert changed == [], "`make format` writes pages as JupyterLab saves them"
+
+
+# A check that students run on their answer, and the wrong answers that it is proven with.
+@pytest.mark.parametrize("path", FOR_A_CLASS, ids=lambda path: path.stem)
+def test_a_check_is_proven_both_ways(path: Path) -> None:
+    solutions = re.findall(r"^```\{solution-start\}.*?^```\{solution-end\}", path.read_text("utf-8"), re.M | re.S)
+    checked = [cell for cell in solutions if re.search(r"^:tags: \[check\]$", cell, flags=re.M)]
+    assert checked
+    for solution in checked:
+        (name,) = re.findall(r"^def (check_\w+)\(", solution, flags=re.M)
+        assert len(re.findall(rf"^refuses\({name}, ", solution, flags=re.M)) >= 2, name
+        assert len(re.findall(rf"^{name}\(", solution, flags=re.M)) == 1, name
 
 
 def test_kept_figures_are_those_of_claims() -> None:
@@ -200,7 +228,10 @@ def test_the_helper_is_keras_and_numpy_and_small() -> None:
 @pytest.mark.parametrize(
     ("what", "allowed"),
     [
-        (r"os\.environ\b(?!\[|\.update)|os\.getenv", ["innerbook/settings.py"]),  # reads the environment
+        (
+            r"os\.environ\b(?!\[|\.update)|os\.getenv",
+            ["innerbook/settings.py", "innerbook/build/class_bundle/"],
+        ),  # reads the environment
         (r"np\.savez|\.write_(text|bytes)\(|open\(", ["innerbook/memory.py", "innerbook/data/", "innerbook/build/"]),
         (r"\bnpm\b.*pack|load_data\(\)|weights=\"imagenet\"", ["innerbook/data/"]),  # asks the network
         (r"plt\.", ["innerbook/figures.py", "innerbook/style.py"]),  # draws

@@ -75,17 +75,19 @@ class Kept:
         result: what the function returned, now or before.
         seconds: how long that took.
         read: true if it was read from disk, false if it was computed now.
+        waited: for how many seconds another process was computing it meanwhile.
     """
 
     name: str
     result: Any
     seconds: float
     read: bool
+    waited: float = 0.0
 
     @property
     def saved(self) -> dict[str, float]:
         """The seconds of computing that reading has saved, by the result's name, for `Note.say`."""
-        return {self.name: self.seconds if self.read else 0.0}
+        return {self.name: max(0.0, self.seconds - self.waited) if self.read else 0.0}
 
 
 def cached(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -124,14 +126,15 @@ def kept(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> 
     what = getattr(function, "__name__", type(function).__name__).strip("<>")  # which no file's name may hold
     path = settings.current().data_folder / "results" / f"{what}-{_key(function, bound.arguments)}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    note = Note()
+    note, asked = Note(), time.monotonic()
     with FileLock(path.with_suffix(".lock")):  # a second process that wants the same waits for the first
+        waited = time.monotonic() - asked
         found = read_arrays(path)
         read = found is not None
         if found is None:
             found = _computed(function, bound, path, lambda text: note.say(f"{what}: {text}"))
     _give_back(bound.arguments, found)
-    one = Kept(path.stem, _unpacked(found), float(found["seconds"]), read)
+    one = Kept(path.stem, _unpacked(found), float(found["seconds"]), read, waited)
     note.say(f"{what}: {'read from disk' if read else 'computed now'}, {one.seconds:.0f} s of computing.", one.saved)
     return one
 

@@ -71,7 +71,7 @@ def test_a_kept_map_is_read_rather_than_made(own_folder: Path, monkeypatch: pyte
     np.savez(path, **changed)
     again = embedding._kept("t-SNE", x, None, 0)
     np.testing.assert_array_equal(again.result[0], first.result[0] + 1)
-    assert again.read and again.saved == {path.stem: 50}
+    assert again.read and again.saved == {path.stem: pytest.approx(50, abs=1)}
     embedding._kept("t-SNE", x, x[:3], 0)
     embedding._kept("t-SNE", x, None, 1)
     assert len(list(own_folder.glob("results/*.npz"))) == 3
@@ -81,7 +81,7 @@ def test_a_kept_map_is_read_rather_than_made(own_folder: Path, monkeypatch: pyte
     monkeypatch.setattr(memory.Note, "say", lambda self, text, saved=None: told.append(saved))
     monkeypatch.setattr(settings, "usable_cores", lambda: 2)
     embedding.embed("t-SNE", [(x, None), (x, x[:3]), (x, None)], [0, 0, 1])
-    assert len(told[-1]) == 3 and told[-1][path.stem] == 25
+    assert len(told[-1]) == 3 and told[-1][path.stem] == pytest.approx(25, abs=1)
 
 
 def neighbourhoods() -> tuple[np.ndarray, np.ndarray]:

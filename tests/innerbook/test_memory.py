@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,22 @@ def test_a_result_is_computed_once_and_comes_back_as_it_was(
     memory.cached(work)(x, power=3)
     assert CALLS == [2, 3] and len(kept(own_folder)) == 2
     assert capsys.readouterr().out == ""
+
+
+def slow(x: np.ndarray) -> np.ndarray:
+    time.sleep(1)
+    return x
+
+
+def test_what_one_waited_for_another_is_not_counted_again() -> None:
+    with ThreadPoolExecutor() as two:
+        found = [each.result() for each in [two.submit(memory.kept, slow, np.zeros(3)) for _ in range(2)]]
+    (computed,) = [one for one in found if not one.read]
+    (waited,) = [one for one in found if one.read]
+    assert computed.saved == {computed.name: 0} and waited.seconds >= 1
+    assert waited.saved[waited.name] < 0.5
+    later = memory.kept(slow, np.zeros(3))
+    assert later.saved[later.name] >= 0.9
 
 
 def drawn() -> np.ndarray:

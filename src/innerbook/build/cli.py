@@ -1,4 +1,4 @@
-"""The command line: ``innerbook build``, which ``make book`` runs in the repository's root."""
+"""The command line, in the repository's root: ``innerbook build``, which ``make book`` runs, and ``bundle``."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from innerbook import data, settings
-from innerbook.build import executing, notebooks, results
+from innerbook.build import bundle, executing, notebooks, results
 from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.memory import atomic_write
 
@@ -23,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     builds = commands.add_parser("build", help="fetch the data, execute the pages that changed, render the book")
     builds.add_argument("pages", nargs="*", help="only these pages or parts, such as 2-probes/linear-probes or 4-depth")
-    wanted = parser.parse_args(arguments).pages
+    bundles = commands.add_parser("bundle", help="write one archive of the built course, for a room without internet")
+    bundles.add_argument("--platforms", nargs="+", default=["linux"], help=f"of {', '.join(bundle.PLATFORMS)}")
+    bundles.add_argument("--pythons", nargs="+", default=["3.12"], help="versions of Python, such as 3.12")
+    asked = parser.parse_args(arguments)
     root = Path.cwd()
     if not (root / "_toc.yml").exists():
         parser.error(f"expected to run in the repository's root, where _toc.yml is; received {root}")
@@ -31,8 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = settings.current()
     except ValueError as error:
         parser.error(str(error))
+    if asked.command == "bundle":
+        try:
+            path = bundle.make(root, asked.platforms, asked.pythons)
+        except (ValueError, FileNotFoundError, subprocess.CalledProcessError) as error:
+            print(f"There is no archive: {error}")
+            return 1
+        print(f"{path} is written, {path.stat().st_size / 1e9:.1f} GB.")
+        return 0
     try:
-        return build(root, told, wanted)
+        return build(root, told, asked.pages)
     except KeyboardInterrupt:
         print("\nThe build was interrupted. The next one goes on: pages that were done are not executed again.")
         return 130
