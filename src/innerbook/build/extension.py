@@ -180,7 +180,7 @@ def add_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[str
     """Offer a chapter's notebooks where the theme offers its source, and to open them elsewhere where that is set."""
     page, root = pagename.removeprefix("book/"), Path(app.srcdir)
     buttons = context.get("header_buttons", [])
-    if page == pagename or pagename not in _codes(root) or not _codes(root)[pagename] or page == "index":
+    if page == "index" or not _codes(root).get(pagename):  # the first page holds code, and is no chapter
         return
     for group in buttons:
         if group["label"] == "download-buttons":
