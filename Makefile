@@ -25,7 +25,7 @@ ISSUE_FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml
 # Files of tests run side by side, on each core; more than four at once would only load TensorFlow more often.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: book test check test-tensorflow test-jax benchmark lab class-bundle format lock clean
+.PHONY: book test check test-tensorflow test-jax benchmark lab class-bundle try-notebooks format lock clean
 
 book: .venv/ready
 	$(BIN)/innerbook build $(PAGES)
@@ -72,6 +72,11 @@ PYTHONS ?= 3.12
 class-bundle: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/innerbook bundle --platforms $(PLATFORMS) --pythons $(PYTHONS)
+
+# Runs the notebooks of the built book as a student would, each alone: make try-notebooks LIKE=colab PAGES=2-probes
+LIKE ?= clean
+try-notebooks: .venv/ready
+	$(BIN)/innerbook try --like $(LIKE) $(PAGES)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

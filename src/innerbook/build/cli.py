@@ -1,4 +1,4 @@
-"""The command line, in the repository's root: ``innerbook build``, which ``make book`` runs, and ``bundle``."""
+"""The command line, in the repository's root: ``innerbook build``, which ``make book`` runs, ``try`` and ``bundle``."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from innerbook import data, settings
-from innerbook.build import bundle, executing, notebooks, results
+from innerbook.build import bundle, executing, notebooks, results, trial
 from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.memory import atomic_write
 
@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bundles = commands.add_parser("bundle", help="write one archive of the built course, for a room without internet")
     bundles.add_argument("--platforms", nargs="+", default=["linux"], help=f"of {', '.join(bundle.PLATFORMS)}")
     bundles.add_argument("--pythons", nargs="+", default=["3.12"], help="versions of Python, such as 3.12")
+    tries = commands.add_parser("try", help="run the notebooks of the built course as a student would")
+    tries.add_argument("pages", nargs="*", help="only these pages or parts")
+    tries.add_argument("--like", default="clean", help=f"the environment: {', '.join(trial.ENVIRONMENTS)}")
     asked = parser.parse_args(arguments)
     root = Path.cwd()
     if not (root / "_toc.yml").exists():
@@ -42,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         print(f"{path} is written, {path.stat().st_size / 1e9:.1f} GB.")
         return 0
+    if asked.command == "try":
+        try:
+            pages = read_pages(root)
+            pages = select(pages, asked.pages, toc_names(root)[0]) if asked.pages else pages
+            rows = trial.run(root, pages, asked.like, settings.usable_cores())
+        except (ValueError, FileNotFoundError, subprocess.CalledProcessError) as error:
+            print(f"The notebooks were not tried: {error}")
+            return 1
+        failed = [row for row in rows if row["problem"]]
+        print(f"{len(rows) - len(failed)} of {len(rows)} notebooks ran without a problem.")
+        return 1 if failed else 0
     try:
         return build(root, told, asked.pages)
     except KeyboardInterrupt:

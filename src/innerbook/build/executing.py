@@ -54,8 +54,19 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
     Their kernels have this process's environment, but no start-up file of the user. What went wrong is left in each
     page's `problems`; only pages without problems enter the cache.
     """
-    cache = get_cache(str(root / "_build" / ".jupyter_cache"))
-    fresh = []
+    fresh = recall(root, pages)
+    print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
+    if fresh:
+        # A page has its share of the cores. Libraries would each take all of them, and wait for one another.
+        share = str(max(1, workers // len(fresh)))
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), share))
+        with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(_Run(_cache(root), fresh, workers, Path(profile)).all())
+
+
+def recall(root: Path, pages: list[Page]) -> list[Page]:
+    """Give pages the outputs and the seconds that the cache holds, and return those that it does not know."""
+    cache, fresh = _cache(root), []
     for page in pages:
         try:
             record = cache.match_cache_notebook(page.notebook)
@@ -64,14 +75,11 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
         else:
             _, page.notebook = cache.merge_match_into_notebook(page.notebook)
             page.seconds = record.data["execution_seconds"]
-    print(f"{len(pages)} pages hold code; {len(fresh)} of them to execute, {workers} at a time.", flush=True)
-    if fresh:
-        # A page has its share of the cores. Libraries would each take all of them, and wait for one another.
-        share = str(max(1, workers // len(fresh)))
-        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), share))
-        with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
-            # From the last page on: the longest stand there, and one that begins late keeps all others waiting.
-            runner.run(_Run(cache, fresh[::-1], workers, Path(profile)).all())
+    return fresh
+
+
+def _cache(root: Path) -> JupyterCacheAbstract:
+    return get_cache(str(root / "_build" / ".jupyter_cache"))
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -85,7 +93,13 @@ class _Run:
     """The execution of pages: which are done, and which run now."""
 
     def __init__(self, cache: JupyterCacheAbstract, pages: list[Page], workers: int, profile: Path):
-        self.cache, self.pages, self.profile = cache, pages, profile
+        self.cache, self.profile = cache, profile
+        # A network is trained by the first page with it, which introduces it; others may need it at other sizes only.
+        first = {network: page for page in pages[::-1] for network in page.networks}
+        self.firsts = {page.name: [first[n] for n in page.networks if first[n] is not page] for page in pages}
+        awaited = {page.name for found in self.firsts.values() for page in found}
+        # Then from the last page on: the longest stand there, and one that begins late keeps all others waiting.
+        self.pages = sorted(pages[::-1], key=lambda page: page.name not in awaited)
         self.began, self.done = time.monotonic(), 0
         self.places = asyncio.Semaphore(workers)
         self.running: list[Page] = []
@@ -105,10 +119,8 @@ class _Run:
 
     async def one(self, page: Page) -> None:
         """Execute a page; of those that share a network, after the first, which trains it."""
-        for network in page.networks:
-            first = next(other for other in self.pages if network in other.networks)
-            if first is not page:
-                await first.ended.wait()
+        for first in self.firsts[page.name]:
+            await first.ended.wait()
         async with self.places:
             self.running.append(page)
             self.say(f"{page.name} starts")

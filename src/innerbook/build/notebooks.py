@@ -57,7 +57,7 @@ class _Directive:
 _Part = str | _Directive | NotebookNode
 
 
-def write_all(root: Path, pages: Sequence[Page], folder: Path) -> None:
+def write_all(root: Path, pages: Sequence[Page], folder: Path, site: str | None = None) -> None:
     """Write the notebooks of executed pages beside a rendered book, with what their first cells install.
 
     Notebooks as read and for students go into ``html/notebooks``, those with solutions into ``notebooks``, apart from
@@ -67,12 +67,13 @@ def write_all(root: Path, pages: Sequence[Page], folder: Path) -> None:
         root: the repository's folder.
         pages: executed, with their outputs.
         folder: of the built book, which holds ``html``.
+        site: where the book is published, if not where ``_config.yml`` says.
     """
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     seconds = {page.name: page.seconds or 0.0 for page in pages}
     kept = {row["id"]: row for row in results.read_paper_results(root)}
-    site = (config["html"].get("baseurl") or "").rstrip("/")
-    course = Course(titles(root), chapter_numbers(root), seconds, kept, site)
+    site = config["html"].get("baseurl") or "" if site is None else site
+    course = Course(titles(root), chapter_numbers(root), seconds, kept, site.rstrip("/"))
     chapters = [page for page in pages if page.name != toc_names(root)[0]]
     shutil.rmtree(folder / "html" / "notebooks", ignore_errors=True)
     write(folder / "html" / "notebooks", chapters, course, ("as-read", "students"))
