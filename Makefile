@@ -25,7 +25,7 @@ ISSUE_FORMS := $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml
 # Files of tests run side by side, on each core; more than four at once would only load TensorFlow more often.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: book test check test-tensorflow test-jax benchmark lab class-bundle try-notebooks format lock clean
+.PHONY: book pdf browse test check test-tensorflow test-jax benchmark lab class-bundle try-notebooks homework grade format lock clean
 
 book: .venv/ready
 	$(BIN)/innerbook build $(PAGES)
@@ -77,6 +77,23 @@ class-bundle: .venv/ready
 LIKE ?= clean
 try-notebooks: .venv/ready
 	$(BIN)/innerbook try --like $(LIKE) $(PAGES)
+
+# Reads the built book in Chromium, as its readers do.
+browse: .venv/ready
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/browser
+
+# Prints the built book, by Chromium, as one PDF: _build/inner-view.pdf
+pdf: .venv/ready
+	$(BIN)/innerbook pdf
+
+# Writes the homeworks as students get them, without solutions and hidden tests, into _build/homework.
+homework: .venv/ready
+	$(BIN)/innerbook homework
+
+# Grades a folder of submissions, each paper in a sandbox: make grade SUBMISSIONS=folder
+# More, such as --students and --regrade, in ARGUMENTS; make grade ARGUMENTS=--help lists all.
+grade: .venv/ready
+	$(BIN)/innerbook grade $(SUBMISSIONS) $(ARGUMENTS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -52,7 +52,7 @@ def test_environment_yml_says_what_the_lock_says() -> None:
     assert lines[0] == "--constraint requirements.lock" and lines[-1] == "--editable ."
     pinned = [Requirement(line) for line in lines[1:-1]]
     locked = lock()
-    wanted = {requirement.name for requirement in asked_for("tensorflow", "notebooks", "book")}
+    wanted = {requirement.name for requirement in asked_for("tensorflow", "notebooks", "book")} | {"nbgitpuller"}
     assert {requirement.name for requirement in pinned} == wanted
     for requirement in pinned:
         assert str(requirement.specifier) in locked[requirement.name.lower()], requirement.name

@@ -331,14 +331,14 @@ def test_a_page_waits_for_the_one_that_trains_what_it_reads(book: Path, monkeypa
         happened.append(f"{page.path.stem} ends")
 
     monkeypatch.setattr(executing, "_execute", execute)
-    limits = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
+    limits = executing.LIMITS
     for name in limits:
         monkeypatch.setenv(name, "9")
     executing.execute(book, read_pages(book)[:1], workers=6)
-    assert [os.environ[name] for name in limits] == ["6"] * 3  # a page alone has all cores, of several each its share
+    assert [os.environ[name] for name in limits] == ["6"] * 4  # a page alone has all cores, of several each its share
     happened.clear()
     executing.execute(book, read_pages(book), workers=3)
-    assert [os.environ[name] for name in limits] == ["1"] * 3
+    assert [os.environ[name] for name in limits] == ["1"] * 4
     assert happened[0] == "claim starts"  # others wait for it
     assert happened.index("claim ends") < happened.index("data starts")
     assert happened.index("report starts") < happened.index("claim ends")

@@ -1,4 +1,4 @@
-"""The command line, in the repository's root: ``innerbook build``, which ``make book`` runs, ``try`` and ``bundle``."""
+"""The command line in the repository's root: ``innerbook build``, which ``make book`` runs, and what teachers need."""
 
 import argparse
 import os
@@ -12,55 +12,86 @@ from pathlib import Path
 import yaml
 
 from innerbook import data, settings
-from innerbook.build import bundle, executing, notebooks, results, trial
+from innerbook.build import bundle, executing, notebooks, pdf, results, trial
 from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.memory import atomic_write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, by default the one that the process was started with, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="innerbook", description="Makes the book of Inner View.")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    asked, others = parser.parse_known_args(arguments)
+    root = Path.cwd()
+    if not (root / "_toc.yml").exists():
+        parser.error(f"expected to run in the repository's root, where _toc.yml is; received {root}")
+    if asked.command == "grade":
+        from innerbook.grading.__main__ import main as grade  # with nbgrader, which nothing else needs
+
+        return grade(others)
+    if others:
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    if asked.command == "homework":
+        from innerbook.grading import release
+
+        written = release.write_all(root / "homework", root / "_build" / "homework")
+        print("\n".join(str(path) for path in written))
+        return 0
+    try:
+        told = settings.current()
+    except ValueError as error:
+        parser.error(str(error))
+    if asked.command != "build":
+        return _from_the_built(root, asked)
+    try:
+        return build(root, told, asked.pages)
+    except KeyboardInterrupt:
+        print("\nThe build was interrupted. The next one goes on: pages that were done are not executed again.")
+        return 130
+
+
+def _from_the_built(root: Path, asked: argparse.Namespace) -> int:
+    """Make something out of the built book, and return the exit status."""
+    try:
+        if asked.command == "bundle":
+            path = bundle.make(root, asked.platforms, asked.pythons)
+            print(f"{path} is written, {path.stat().st_size / 1e9:.1f} GB.")
+            return 0
+        if asked.command == "pdf":
+            path = pdf.make(root)
+            print(f"{path} is written, {path.stat().st_size / 1e6:.0f} MB.")
+            return 0
+        return _try(root, asked.pages, asked.like)
+    except (ValueError, FileNotFoundError, subprocess.SubprocessError) as error:
+        missed = {"bundle": "There is no archive", "pdf": "There is no PDF", "try": "The notebooks were not tried"}
+        print(f"{missed[asked.command]}: {error}")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="innerbook", description="Makes the book of Inner View, and grades homework.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     builds = commands.add_parser("build", help="fetch the data, execute the pages that changed, render the book")
     builds.add_argument("pages", nargs="*", help="only these pages or parts, such as 2-probes/linear-probes or 4-depth")
     bundles = commands.add_parser("bundle", help="write one archive of the built course, for a room without internet")
     bundles.add_argument("--platforms", nargs="+", default=["linux"], help=f"of {', '.join(bundle.PLATFORMS)}")
     bundles.add_argument("--pythons", nargs="+", default=["3.12"], help="versions of Python, such as 3.12")
+    commands.add_parser("pdf", help="print the built book as one PDF, by Chromium")
     tries = commands.add_parser("try", help="run the notebooks of the built course as a student would")
     tries.add_argument("pages", nargs="*", help="only these pages or parts")
     tries.add_argument("--like", default="clean", help=f"the environment: {', '.join(trial.ENVIRONMENTS)}")
-    asked = parser.parse_args(arguments)
-    root = Path.cwd()
-    if not (root / "_toc.yml").exists():
-        parser.error(f"expected to run in the repository's root, where _toc.yml is; received {root}")
-    try:
-        told = settings.current()
-    except ValueError as error:
-        parser.error(str(error))
-    if asked.command == "bundle":
-        try:
-            path = bundle.make(root, asked.platforms, asked.pythons)
-        except (ValueError, FileNotFoundError, subprocess.CalledProcessError) as error:
-            print(f"There is no archive: {error}")
-            return 1
-        print(f"{path} is written, {path.stat().st_size / 1e9:.1f} GB.")
-        return 0
-    if asked.command == "try":
-        try:
-            pages = read_pages(root)
-            pages = select(pages, asked.pages, toc_names(root)[0]) if asked.pages else pages
-            rows = trial.run(root, pages, asked.like, settings.usable_cores())
-        except (ValueError, FileNotFoundError, subprocess.CalledProcessError) as error:
-            print(f"The notebooks were not tried: {error}")
-            return 1
-        failed = [row for row in rows if row["problem"]]
-        print(f"{len(rows) - len(failed)} of {len(rows)} notebooks ran without a problem.")
-        return 1 if failed else 0
-    try:
-        return build(root, told, asked.pages)
-    except KeyboardInterrupt:
-        print("\nThe build was interrupted. The next one goes on: pages that were done are not executed again.")
-        return 130
+    commands.add_parser("homework", help="write the homeworks as students get them, into _build/homework")
+    commands.add_parser("grade", add_help=False, help="grade a folder of submissions: innerbook grade --help")
+    return parser
+
+
+def _try(root: Path, wanted: Sequence[str], like: str) -> int:
+    pages = read_pages(root)
+    pages = select(pages, wanted, toc_names(root)[0]) if wanted else pages
+    rows = trial.run(root, pages, like, settings.usable_cores())
+    failed = [row for row in rows if row["problem"]]
+    print(f"{len(rows) - len(failed)} of {len(rows)} notebooks ran without a problem.")
+    return 1 if failed else 0
 
 
 def build(root: Path, told: settings.Settings, wanted: Sequence[str] = ()) -> int:

@@ -21,6 +21,8 @@ from innerbook.build.pages import Page
 # A cell that takes longer is stuck; at paper scale an honest one can take hours.
 CELL_SECONDS = {"class": 2_400, "paper": 24 * 3_600}
 HEARTBEAT_SECONDS = 15
+# Of threads, and of processes that make maps.
+LIMITS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "LOKY_MAX_CPU_COUNT")
 INLINE = "module://matplotlib_inline.backend_inline"
 # Python's warnings, and those of libraries that log; TensorFlow's word on its own log is none.
 WARNING = re.compile(r"^(?:.*\w*Warning: |WARNING(?!.*absl::InitializeLog)).*$", flags=re.M)
@@ -59,7 +61,7 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
     if fresh:
         # A page has its share of the cores. Libraries would each take all of them, and wait for one another.
         share = str(max(1, workers // len(fresh)))
-        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), share))
+        os.environ.update(dict.fromkeys(LIMITS, share))
         with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
             runner.run(_Run(_cache(root), fresh, workers, Path(profile)).all())
 

@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from innerbook import verdict_box
-from innerbook.build import pages, results
+from innerbook.build import pages, results, site
 
 _BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
 
@@ -247,4 +247,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("innerbook_hub", "", "html", (str,))  # a JupyterHub with nbgitpuller, if a teacher has one
     app.connect("doctree-resolved", show_kept)
     app.connect("html-page-context", add_buttons, priority=502)  # after the theme's own
+    site.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -332,6 +332,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 if importlib.util.find_spec("innerbook") is None:
 """
 _MISSING = """\

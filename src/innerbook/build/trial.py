@@ -86,7 +86,7 @@ async def _all(found: Sequence[Path], python: Path, folder: Path, workers: int) 
     return [first, *await asyncio.gather(*(one(path) for path in found[1:]))]
 
 
-class _Student(NotebookClient):  # type: ignore[misc]
+class _Student(NotebookClient):
     """Opens a notebook in an empty folder, runs its cells, and looks at the clock."""
 
     def __init__(self, path: Path, python: Path, folder: Path):
@@ -108,7 +108,7 @@ class _Student(NotebookClient):  # type: ignore[misc]
             if (settings.current().data_folder / part).exists():
                 (own / part).symlink_to(settings.current().data_folder / part)
         given = {key: value for key, value in os.environ.items() if re.match("PATH$|LANG$|PIP_|SSL_", key)}
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+        limits = dict.fromkeys(executing.LIMITS, "1")
         self.km = AsyncKernelManager(kernel_name="python3")
         assert self.km.kernel_spec is not None
         self.km.kernel_spec.argv = [str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -1,0 +1,167 @@
+"""Prints the built book as one PDF: each page by Chromium, then joined, with contents and page numbers."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import yaml
+from pypdf import PageObject, PdfReader, PdfWriter
+from pypdf.generic import ArrayObject, NameObject
+
+from innerbook import settings
+from innerbook.build import pages
+from innerbook.memory import atomic_write
+
+BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
+)
+SECONDS = 180  # for a page to be printed
+# The title and the contents, and the numbers that are laid over the pages. A4, in millimetres.
+_STYLE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
+@page {{ size: A4; margin: {margin}; }}
+body {{ font: 11pt/1.5 sans-serif; margin: 0; }}
+h1 {{ font-size: 30pt; margin: 60mm 0 5mm; }} h2 {{ font-size: 18pt; break-before: page; }}
+h3 {{ font-size: 11pt; margin: 5mm 0 1mm; break-after: avoid; }}
+p {{ display: flex; gap: 2mm; margin: 0; break-inside: avoid; }} p i {{ flex: 1; border-bottom: 1px dotted #888; }}
+.number {{ height: 296mm; break-after: page; position: relative; font-size: 9pt; color: #444; }}
+.number span {{ position: absolute; bottom: 8mm; width: 100%; text-align: center; }}
+</style>{body}</html>"""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A page as it is printed: its part's caption, empty before the first, and its title with its number."""
+
+    name: str
+    part: str
+    title: str
+
+
+def find_browser() -> str:
+    """Return the path of a browser of Chromium's family.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise FileNotFoundError(f"expected a browser that prints, one of {', '.join(BROWSERS[:6])}; there is none")
+    return found
+
+
+def make(root: Path) -> Path:
+    """Print the built book in `root` into ``_build/inner-view.pdf``, and return its path.
+
+    Raises:
+        FileNotFoundError: there is no built book, or no browser.
+        subprocess.CalledProcessError: the browser failed.
+    """
+    site, browser = root / "_build" / "html", find_browser()
+    if not (site / "index.html").exists():
+        raise FileNotFoundError("expected the built book in _build/html; there is none: run `make book` first")
+    chapters = list(_chapters(root))
+    with tempfile.TemporaryDirectory() as folder:
+        printed = [Path(folder) / f"{i}.pdf" for i in range(len(chapters))]
+        with ThreadPoolExecutor(settings.usable_cores()) as workers:
+            sources = [site / f"{chapter.name}.html" for chapter in chapters]
+            list(workers.map(lambda job: print_page(browser, *job), zip(sources, printed, strict=True)))
+        path = root / "_build" / "inner-view.pdf"
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            _join(browser, site, chapters, [PdfReader(p) for p in printed], Path(folder)).write(file)
+    return path
+
+
+def _chapters(root: Path) -> Iterator[Chapter]:
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    titles, numbers = pages.titles(root), pages.chapter_numbers(root)
+    parts = {chapter["file"]: part["caption"] for part in toc.get("parts", []) for chapter in part["chapters"]}
+    for name in pages.toc_names(root):
+        number = f"{numbers[name]}. " if name in numbers else ""
+        yield Chapter(name, parts.get(name, ""), number + titles[name])
+
+
+def print_page(browser: str, source: Path, target: Path) -> None:
+    """Print a page on disk, with all that is folded on it.
+
+    Raises:
+        subprocess.CalledProcessError, subprocess.TimeoutExpired: the browser failed, or was not done in three minutes.
+        FileNotFoundError: it said nothing, and printed nothing.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={profile}", "--no-pdf-header-footer"]
+        command += ["--generate-pdf-document-outline", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        command += ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []  # for root, in a container
+        command += [f"--print-to-pdf={target}", source.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+    if not target.exists():
+        raise FileNotFoundError(f"expected {browser} to print {source.name}; it wrote nothing")
+
+
+def _join(browser: str, site: Path, chapters: list[Chapter], printed: list[PdfReader], folder: Path) -> PdfWriter:
+    """Return the book: title, contents, chapters, with page numbers, bookmarks and links between its pages."""
+    lengths = [len(reader.pages) for reader in printed]
+    # The contents name page numbers, which wait for the contents' own length.
+    front = _contents(browser, chapters, [0] * len(chapters), folder)
+    starts = [len(front.pages) + sum(lengths[:i]) for i in range(len(chapters))]
+    front = _contents(browser, chapters, starts, folder)
+    book = PdfWriter()
+    book.append(front, import_outline=False)
+    for part, members in groupby(zip(chapters, printed, starts, strict=True), lambda member: member[0].part):
+        parent = None
+        for chapter, reader, start in members:
+            book.append(reader, import_outline=False)
+            if part and parent is None:
+                parent = book.add_outline_item(title=part, page_number=start)
+            book.add_outline_item(title=chapter.title, page_number=start, parent=parent)
+    _link(book, {(site / f"{c.name}.html").as_posix(): start for c, start in zip(chapters, starts, strict=True)})
+    _number(browser, book.pages, len(front.pages), folder)
+    book.add_metadata({"/Title": "Inner View", "/Author": "the Inner View authors"})
+    return book
+
+
+def _contents(browser: str, chapters: list[Chapter], starts: list[int], folder: Path) -> PdfReader:
+    lines = ["<h1>Inner View</h1><div>What hidden layers know: executable tutorials</div><h2>Contents</h2>"]
+    for part, members in groupby(zip(chapters, starts, strict=True), lambda member: member[0].part):
+        lines += [f"<h3>{escape(part)}</h3>"] if part else []
+        lines += [f"<p>{escape(chapter.title)} <i></i> {start + 1}</p>" for chapter, start in members]
+    return _printed(browser, "\n".join(lines), "25mm 22mm", folder)
+
+
+def _number(browser: str, book: Iterable[PageObject], unnumbered: int, folder: Path) -> None:
+    """Lay the numbers over all pages but the first ones."""
+    sheets = list(book)
+    body = "".join(f'<div class="number"><span>{i}</span></div>' for i in range(unnumbered + 1, len(sheets) + 1))
+    for sheet, number in zip(sheets[unnumbered:], _printed(browser, body, "0", folder).pages, strict=False):
+        sheet.merge_page(number)
+        sheet.compress_content_streams()  # which merging has unpacked
+
+
+def _printed(browser: str, body: str, margin: str, folder: Path) -> PdfReader:
+    source, target = folder / "own.html", folder / "own.pdf"
+    source.write_text(_STYLE.format(title="Inner View", margin=margin, body=body), encoding="utf-8")
+    print_page(browser, source, target)
+    return PdfReader(target)
+
+
+def _link(book: PdfWriter, starts: dict[str, int]) -> None:
+    """Let links to pages of the book lead to where they are printed."""
+    for page in book.pages:
+        for reference in page.get("/Annots", []):
+            link = reference.get_object()
+            address, _ = urldefrag(str(link.get("/A", {}).get("/URI", "")))
+            start = starts.get(unquote(re.sub(r"^file://(?=/)", "", address)))
+            if start is not None:
+                del link["/A"]
+                link[NameObject("/Dest")] = ArrayObject([book.pages[start].indirect_reference, NameObject("/Fit")])

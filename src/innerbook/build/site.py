@@ -1,0 +1,124 @@
+"""Makes the site stand alone: nothing comes from elsewhere, and no page carries what it does not show.
+
+Jupyter Book's theme brings an icon library of 1.5 MB, of which pages show a dozen icons, and what runs code on a server
+that this book has not. Some of its labels and marks also stand in the way of readers who listen or use the keyboard.
+"""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import pydata_sphinx_theme
+from PIL import Image
+from sphinx.application import Sphinx
+
+from innerbook.build import mathml
+from innerbook.memory import atomic_write
+
+_THEME, _LIBRARY = "theme/pydata_sphinx_theme/static", "scripts/fontawesome.js"
+# Thebe runs code on a server; design-tabs switches tabs, of which the book has none.
+_UNUSED = re.compile(r"thebe|mathjax|design-tabs|^window\.MathJax", re.I)
+_THEBE = re.compile(r'\s*<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = [^<]*</script>', re.S)
+_ICON = re.compile(r'<(i|span) class="([^"]*\bfa-([a-z-]+)[^"]*)"([^>]*)></\1>')
+_STYLES = {"solid", "regular", "brands", "lg"}
+_LARGE = 200_000  # bytes; smaller pictures are left as they are
+_ARTICLE = '<article class="bd-article">'
+# The theme's text, and what takes its place.
+_BETTER = {
+    # A button is called what is written on it.
+    ' title="Search" aria-label="Search"': ' title="Search"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<meta name="viewport" content="width=device-width, initial-scale=1" />': "",
+    '<meta name="viewport" content="width=device-width, initial-scale=1"/>': "",
+}
+
+
+def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave out of a page the scripts and styles that it does not need, and marks that it would hold twice."""
+    for kind in ("script_files", "css_files"):
+        wanted = {(str(f.filename), f.attributes.get("body")): f for f in context[kind]}  # each once
+        context[kind] = [f for (name, body), f in wanted.items() if not _UNUSED.search(f"{name} {body}")]
+    if context.get("body"):
+        body = re.sub(r'<section id="(?:exercise|solution)-content">', "<section>", context["body"])
+        context["body"] = _THEBE.sub("", body)
+
+
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    """Go over the written pages: see `finish_page`. Then leave out what none of them shows, and pack photographs."""
+    if exception is not None or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    static = site / "_static"
+    library = (Path(pydata_sphinx_theme.__file__).parent / _THEME / _LIBRARY).read_text(encoding="utf-8")
+    paths = [path for path in site.rglob("*.html") if static not in path.parents]
+    texts = {path: finish_page(path.read_text(encoding="utf-8"), library) for path in paths}
+    shown = {name for text in texts.values() for name in re.findall(r"_images/([\w.-]+)", text)}
+    packed = {name: pack(site / "_images" / name) for name in sorted(shown)}
+    for path, text in texts.items():
+        with atomic_write(path) as temporary:
+            now = re.sub(r"(?<=_images/)[\w.-]+", lambda name: packed[name[0]], text)
+            temporary.write_text(now, encoding="utf-8")
+    old = {path for path in (site / "_images").glob("*") if path.name not in packed.values()}
+    for path in old | {*static.glob(f"{_LIBRARY}*"), *static.rglob("*.map")}:
+        path.unlink()
+
+
+def pack(path: Path) -> str:
+    """Write a large photograph anew, as WebP, if that takes less than half, and return the name of the file to show.
+
+    Pictures that one can see through, and drawings, which PNG packs well, are left as they are.
+    """
+    target = path.with_suffix(".webp")
+    if path.suffix != ".png" or not path.exists() or path.stat().st_size < _LARGE:
+        return path.name
+    with Image.open(path) as picture:
+        if picture.mode not in ("RGB", "RGBA") or picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            return path.name
+        with atomic_write(target) as temporary:
+            picture.convert("RGB").save(temporary, quality=90)
+    return target.name if 2 * target.stat().st_size < path.stat().st_size else path.name
+
+
+def finish_page(text: str, library: str) -> str:
+    """Return a page with its icons as pictures of their own, without the icon library, and with better labels.
+
+    Args:
+        text: the page, as the theme writes it.
+        library: the theme's icon library, a script that holds the icons' outlines.
+
+    Raises:
+        ValueError: the page shows an icon that the library does not hold.
+    """
+    text = re.sub(rf'\s*(<!--[^>]*custom icons -->)?\s*<script defer src="[^"]*{_LIBRARY}[^"]*"></script>', "", text)
+    for old, new in _BETTER.items():
+        text = text.replace(old, new)
+    if _ARTICLE in text:  # the link for the keyboard leads past the header's buttons
+        text = text.replace('href="#main-content"', 'href="#article"')
+        text = text.replace(_ARTICLE, f'{_ARTICLE[:-1]} id="article" tabindex="-1">')
+    return _ICON.sub(lambda found: _svg(found[2], found[4], library), text)
+
+
+def _svg(classes: str, attributes: str, library: str) -> str:
+    name = next(word for word in re.findall(r"\bfa-([a-z-]+)", classes) if word not in _STYLES)
+    width, height, path = _outline(name, library)
+    attributes = re.sub(r'\s+title="[^"]*"', "", attributes)  # the button has a name of its own
+    view = f'class="svg-inline--fa {" ".join(classes.split())}"{attributes} viewBox="0 0 {width} {height}"'
+    return f'<svg {view} aria-hidden="true"><path fill="currentColor" d="{path}"></path></svg>'
+
+
+@functools.cache
+def _outline(name: str, library: str) -> tuple[str, str, str]:
+    """Return an icon's width, height and outline: in the library, ``rocket:[512,512,[],"f135","M156..."]``."""
+    entry = rf'[{{,]"?{name}"?:\[(\d+),(\d+),\[[^\]]*\],"[0-9a-f]+","([^"]+)"\]'
+    found = re.findall(entry, library)
+    if not found:
+        raise ValueError(f"expected an icon of the theme's library; received {name}")
+    return found[-1]  # the library names regular icons before solid ones
+
+
+def setup(app: Sphinx) -> None:
+    """Register with Sphinx what this module does."""
+    app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
+    app.connect("html-page-context", lighten, priority=900)  # after all others have added theirs
+    app.connect("build-finished", finish, priority=900)
