@@ -93,7 +93,7 @@ homework: .venv/ready
 # Grades a folder of submissions, each paper in a sandbox: make grade SUBMISSIONS=folder
 # More, such as --students and --regrade, in ARGUMENTS; make grade ARGUMENTS=--help lists all.
 grade: .venv/ready
-	$(BIN)/innerbook grade $(SUBMISSIONS) $(ARGUMENTS)
+	$(BIN)/innerbook grade "$(SUBMISSIONS)" $(ARGUMENTS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

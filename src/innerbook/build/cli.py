@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (root / "_toc.yml").exists():
         parser.error(f"expected to run in the repository's root, where _toc.yml is; received {root}")
     if asked.command == "grade":
-        from innerbook.grading.__main__ import main as grade  # with nbgrader, which nothing else needs
+        from innerbook.grading.command import main as grade  # with nbgrader, which nothing else needs
 
         return grade(others)
     if others:
