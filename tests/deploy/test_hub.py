@@ -66,7 +66,8 @@ def require_programs() -> None:
         except (subprocess.SubprocessError, FileNotFoundError) as error:
             missing = [f"configurable-http-proxy ({error})"]
     if missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"this test needs {', '.join(missing)}")
+        promised = os.environ.get("CI") and sys.platform == "linux"  # there, CI installs them
+        (pytest.fail if promised else pytest.skip)(f"this test needs {', '.join(missing)}")
 
 
 def digest(folder: Path) -> str:

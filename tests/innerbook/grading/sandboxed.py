@@ -1,6 +1,7 @@
 """What tests of the grader share: the sandbox must be there in CI, and short limits."""
 
 import os
+import sys
 
 import pytest
 
@@ -14,8 +15,8 @@ SHORT = Limits(
 
 
 def need_sandbox() -> None:
-    """Skip a test where there is no sandbox, but fail in CI, which installs bubblewrap."""
+    """Skip a test where there is no sandbox, but fail in CI on Linux, which installs bubblewrap."""
     if why := sandbox.refusal():
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and sys.platform == "linux":
             pytest.fail(why)
         pytest.skip(why)
