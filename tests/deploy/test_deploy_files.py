@@ -173,9 +173,9 @@ def test_the_page_says_what_sharing_saves() -> None:
     alone, found = (
         row("1-first-network/fingerprints", n, shared)["processor_seconds"] for n, shared in ((1, False), (4, True))
     )
-    assert "nearly three times the processor" in PAGE.read_text("utf-8") and 2.5 <= alone / found < 3
-    minutes = [30 * seconds / 8 / 60 for seconds in (found, alone)]  # thirty students, eight processors
-    assert "within three minutes" in PAGE.read_text("utf-8") and 2 < minutes[0] <= 3 and 7 <= minutes[1] < 8
+    assert "nearly four times the processor" in PAGE.read_text("utf-8") and 3.5 <= alone / found < 4
+    minutes = [30 * seconds / 4 / 60 for seconds in (found, alone)]  # thirty students, four processors
+    assert "within three minutes" in PAGE.read_text("utf-8") and 2 < minutes[0] <= 3 and 11 <= minutes[1] < 12
 
 
 def test_the_page_sizes_a_hub_by_its_formula() -> None:
