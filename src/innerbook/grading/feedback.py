@@ -69,19 +69,15 @@ def page(
     notebook = new_notebook(cells=cells, metadata=shown.metadata)
     notebook, _ = LimitOutput(max_lines=200).preprocess(notebook, {})
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
-    body = f"{_summary(shown, outputs, points, title, status, notes)}\n{body}"
+    listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    told = f"<p>Status: {html.escape(status)}.</p>\n<ul>{listed}</ul>\n{_table(shown, outputs, points)}"
+    body = f"<h1>{html.escape(title)}</h1>\n{told}\n{body}"
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _summary(
-    shown: NotebookNode,
-    outputs: Mapping[int, Sequence[Any]],
-    points: Mapping[str, float | None],
-    title: str,
-    status: str,
-    notes: Sequence[str],
-) -> str:
+def _table(shown: NotebookNode, outputs: Mapping[int, Sequence[Any]], points: Mapping[str, float | None]) -> str:
+    """Return the points in all, and a row for each question."""
     rows = []
     for i, cell in enumerate(shown.cells):
         if is_grade(cell):
@@ -93,12 +89,8 @@ def _summary(
     total = sum(each or 0.0 for each in points.values())
     full = sum(float(cell.metadata.nbgrader.points) for cell in shown.cells if is_grade(cell))
     open_ = " so far" if any(each is None for each in points.values()) else ""
-    listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     table = "".join(f"<tr>{row}</tr>" for row in ("<th>question</th><th>points</th><th>of</th><th></th>", *rows))
-    return (
-        f"<h1>{html.escape(title)}</h1>\n<p><strong>{total:g} of {full:g} points{open_}.</strong> "
-        f"Status: {html.escape(status)}.</p>\n<ul>{listed}</ul>\n<table>{table}</table>"
-    )
+    return f"<p><strong>{total:g} of {full:g} points{open_}.</strong></p>\n<table>{table}</table>"
 
 
 def _says(cell: NotebookNode, got: float | None, outputs: Sequence[Any] | None) -> str:
