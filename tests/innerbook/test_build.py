@@ -1,6 +1,7 @@
 """Builds a very small book with the real tools: real kernels, jupyter-cache, Sphinx."""
 
 import asyncio
+import csv
 import json
 import os
 import re
@@ -18,13 +19,14 @@ import pytest
 import yaml
 
 from innerbook import memory
-from innerbook.build import cli, executing, results
+from innerbook.build import cli, executing, nursery, results
 from innerbook.build.pages import Page, read_pages, toc_names
 from innerbook.claims import MIME, Claim
 
 ROOT = Path(__file__).parents[2]
 TOP = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n"
 KEPT = ", and was {kept}`X1 | n | .1f` ({kept}`X1 | n | .0f | max`), and {kept}`X9 | n | .0f`"
+REPORTED = "Reported: {claim}`X1 | n | .1f`, at most {claim}`X1 | n | .0f | max`, {claim}`X9 | n | .0f`.\n"
 CLAIM = """# A claim
 
 It took {measured-time}`.`, and the number is {glue:text}`number:.2f`KEPT.
@@ -72,8 +74,9 @@ def cell(code: str) -> str:
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("_config.yml", "requirements.lock", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in ("_config.yml", "requirements.lock", "pyproject.toml", "README.md", "book/references.bib"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     for name in ("book/_static", "src"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     chapters = "".join(f"  - file: book/{name}\n" for name in ("claim", "data", "report"))
@@ -81,7 +84,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path, "index", "(document-x)=\n# A small book\n")
     write(tmp_path, "claim", TOP + CLAIM)
     write(tmp_path, "data", "\ufeff" + TOP + DATA)  # some editors put a byte-order mark before a page
-    write(tmp_path, "report", "# Report\n\n```{claims-table}\n```\n")
+    write(tmp_path, "report", "# Report\n\n```{claims-glance}\n```\n\n```{claims-table}\n```\n\n" + REPORTED)
     # The packages are the copies, so that a test can change them.
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
     # The small set needs no network, so the test says the same on every machine.
@@ -150,8 +153,17 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     claims = json.loads((book / "_build" / "claims.json").read_text())
     assert [(c["id"], c["page"], c["verdict"], c["runs"]) for c in claims] == [("X1", "book/claim", "reproduced", 5)]
     assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
-    counts, table = page(book, "report").split("<table")[1:]
-    assert re.findall(r"\d", re.sub("<.*?>", "", counts.split("<tbody>")[1])) == ["1", "0", "0"]
+    glance, table = page(book, "report").split("<table")
+    counts = glance.split("glance-counts")[1].split("</p>")[0]
+    assert re.findall(r"\d", re.sub("<.*?>", "", counts)) == ["1", "0", "0"]
+    assert 'href="claim.html" title="reproduced, 1 of 1 statements hold. all is well"' in glance
+    assert "Reported: 7.0, at most 9, (not measured yet)." in re.sub("<.*?>", "", table)
+    html = book / "_build/html"
+    written = json.loads((html / "claims.json").read_text("utf-8"))
+    assert written == [json.loads(kept.read_text())[0], *claims]  # at the document's size, and here
+    with (html / "claims.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["scale"] for row in csv.DictReader(file)] == ["paper", "class"]
+    assert (html / "_static/report.js").exists() and 'href="../claims.csv"' in table
     assert table.count("<th ") == table.split("<tbody>")[1].split("</tr>")[0].count("<td>") == 4
     both = r"X1\s+all is well.*Holds: “it is”.*n: 7 .*Holds: “it is”.*n: 1 .*were measured:.*X1: 2002-02-02, "
     assert re.search(both, re.sub("<.*?>", " ", page(book, "report")), flags=re.S)
@@ -324,7 +336,7 @@ def test_a_page_waits_for_the_one_that_trains_what_it_reads(book: Path, monkeypa
     write(book, "report", TOP + "# Page\n\n" + cell("1"))
     happened: list[str] = []
 
-    async def execute(page: Page, profile: Path) -> None:
+    async def execute(page: Page, profile: Path, kernels: nursery.Kernels) -> None:
         happened.append(f"{page.path.stem} starts")
         await asyncio.sleep(0)
         page.problems = [f"{page.path.stem} ends"]  # so that nothing is kept

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -128,7 +127,9 @@ def build(root: Path, told: settings.Settings, wanted: Sequence[str] = ()) -> in
         print(f"The book was not built: {error}")
         return 1
     print(f"{len(found)} claims measured, in {folder}/claims.json. Rendering.", flush=True)
-    status = _render(root, *(_part(root, pages) if wanted else ()))
+    if wanted:
+        _write_part(root, pages)
+    status = _render(root, part=bool(wanted))
     if status == 0:
         try:
             notebooks.write_all(root, pages, root / ("_build/part/_build" if wanted else "_build"))
@@ -151,8 +152,8 @@ def select(pages: list[Page], wanted: Sequence[str], first: str) -> list[Page]:
     return [page for page in pages if page.name == first or any(page in found for found in fits.values())]
 
 
-def _part(root: Path, pages: list[Page]) -> tuple[str, ...]:
-    """Write what renders some pages alone, with the first page and the report; return it as arguments."""
+def _write_part(root: Path, pages: list[Page]) -> None:
+    """Write what renders some pages alone, with the first page and the report, into ``_build/part``."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["only_build_toc_files"] = True
     told = config["sphinx"].setdefault("config", {})
@@ -166,15 +167,14 @@ def _part(root: Path, pages: list[Page]) -> tuple[str, ...]:
     for name, content in files.items():
         with atomic_write(root / "_build" / "part" / name) as temporary:
             temporary.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    return "--path-output", "_build/part", "--config", "_build/part/_config.yml", "--toc", "_build/part/_toc.yml"
 
 
-def _render(root: Path, *part: str) -> int:
-    # --all, or a warning of an earlier run would not be seen again; -n asks for every missing reference.
-    jupyter_book = shutil.which("jupyter-book", path=str(Path(sys.executable).parent)) or "jupyter-book"
-    command = [jupyter_book, "build", ".", "--all", "-W", "--keep-going", "-q", *(part or ["-n"])]
+def _render(root: Path, part: bool) -> int:
+    folder = "_build/part" if part else ""
+    paths = [str(Path(folder) / "_config.yml"), str(Path(folder) / "_toc.yml"), str(Path(folder) / "_build")]
+    command = [sys.executable, "-m", "innerbook.build.rendering", *paths]
     rendered = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    front = root / ("_build/part/_build" if part else "_build") / "html" / "index.html"
+    front = root / paths[-1] / "html" / "index.html"
     if rendered.returncode or not front.exists():
         print(rendered.stdout, rendered.stderr, "The book was not built: see the warnings above.", sep="\n")
         return 1

@@ -16,6 +16,7 @@ from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from nbclient import NotebookClient
 
 from innerbook import memory, settings
+from innerbook.build import nursery
 from innerbook.build.pages import Page
 
 # A cell that takes longer is stuck; at paper scale an honest one can take hours.
@@ -62,8 +63,13 @@ def execute(root: Path, pages: list[Page], workers: int) -> None:
         # A page has its share of the cores. Libraries would each take all of them, and wait for one another.
         share = str(max(1, workers // len(fresh)))
         os.environ.update(dict.fromkeys(LIMITS, share))
-        with tempfile.TemporaryDirectory() as profile, asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.run(_Run(_cache(root), fresh, workers, Path(profile)).all())
+        with (
+            tempfile.TemporaryDirectory() as profile,
+            nursery.opened(page.code for page in fresh) as kernels,
+            asyncio.Runner(loop_factory=_Loop) as runner,
+        ):
+            fresh[0].problems += kernels.warned
+            runner.run(_Run(_cache(root), fresh, workers, Path(profile), kernels).all())
 
 
 def recall(root: Path, pages: list[Page]) -> list[Page]:
@@ -94,8 +100,10 @@ class _Loop(asyncio.SelectorEventLoop):
 class _Run:
     """The execution of pages: which are done, and which run now."""
 
-    def __init__(self, cache: JupyterCacheAbstract, pages: list[Page], workers: int, profile: Path):
-        self.cache, self.profile = cache, profile
+    def __init__(
+        self, cache: JupyterCacheAbstract, pages: list[Page], workers: int, profile: Path, kernels: nursery.Kernels
+    ):
+        self.cache, self.profile, self.kernels = cache, profile, kernels
         # A network is trained by the first page with it, which introduces it; others may need it at other sizes only.
         first = {network: page for page in pages[::-1] for network in page.networks}
         self.firsts = {page.name: [first[n] for n in page.networks if first[n] is not page] for page in pages}
@@ -127,9 +135,9 @@ class _Run:
             self.running.append(page)
             self.say(f"{page.name} starts")
             start = time.monotonic()
-            await _execute(page, self.profile)
+            await _execute(page, self.profile, self.kernels)
             took = time.monotonic() - start
-            page.seconds = took + saved_seconds(page)
+            page.seconds = took + self.kernels.seconds + saved_seconds(page)  # a reader's kernel imports
             for cell in page.code_cells:  # what was read from disk is the build's business, not the reader's
                 cell.outputs = [output for output in cell.outputs if memory.MIME not in output.get("data", {})]
             self.running.remove(page)
@@ -155,7 +163,7 @@ def saved_seconds(page: Page) -> float:
     return sum(saved.values())
 
 
-async def _execute(page: Page, profile: Path) -> None:
+async def _execute(page: Page, profile: Path, kernels: nursery.Kernels) -> None:
     def note_cell(cell: nbformat.NotebookNode, cell_index: int) -> None:
         if cell.cell_type == "code":
             page.running_cell += 1
@@ -165,6 +173,7 @@ async def _execute(page: Page, profile: Path) -> None:
         timeout=CELL_SECONDS[settings.current().scale],
         resources={"metadata": {"path": page.path.parent}},
         on_cell_start=note_cell,
+        kernel_manager_class=kernels.manager,
         record_timing=False,  # times in the cells' metadata would change the page's key
         extra_arguments=[
             # The kernel's own log would remark that it runs without encryption, and that Ctrl+C ended it.

@@ -233,9 +233,16 @@ def _codes(root: Path) -> dict[str, str]:
     return {name: "".join(re.findall(r"^```\{code-cell\}(.*?)^```", text, re.M | re.S)) for name, text in texts.items()}
 
 
+def read_in_parallel(app: Sphinx) -> None:
+    """Say of two of Jupyter Book's extensions what they do not say: they do nothing while pages are read."""
+    for name in ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex"):
+        app.extensions[name].parallel_read_safe = True
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     app.connect("source-read", add_key)
+    app.connect("builder-inited", read_in_parallel)
     app.setup_extension("sphinx.ext.autodoc")  # whose event the next line waits for
     app.connect("autodoc-process-docstring", add_uses)
     app.add_directive("claims-table", ClaimsTable)

@@ -34,6 +34,11 @@ class Page:
         return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
 
     @property
+    def code(self) -> str:
+        """The page's code as plain Python."""
+        return "\n".join(keys.without_magics(cell.source) for cell in self.code_cells)
+
+    @property
     def networks(self) -> set[str]:
         """The networks of `innerbook.zoo` that the page trains, or reads from disk after another page."""
         return {name for cell in self.code_cells for name in re.findall(r"\bzoo\.(\w+)", cell.source)} & _trained()
@@ -92,6 +97,7 @@ def read_pages(root: Path) -> list[Page]:
     return pages
 
 
+@functools.cache
 def with_key(root: Path, name: str, text: str) -> str:
     """Return a page's text, with the page's key in its kernel's metadata if the page holds code.
 
