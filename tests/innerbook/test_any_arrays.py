@@ -129,6 +129,7 @@ def test_a_claim_counts_or_is_refused(measured: np.ndarray, truth: np.ndarray, n
 
 
 LABELS = any_array(1) | arrays.arrays(int, 4, elements=st.integers(0, 12))
+READER = (784, 2), 2, (2, 10), 10  # the weights of a network with two hidden units
 DRAWN: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]]]] = {
     "median_band": (
         lambda x, runs: figures.median_band(Figure().gca(), x, {"a": runs}, "", ""),
@@ -157,6 +158,10 @@ DRAWN: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]]]] 
     "frame_player": (
         lambda frames: interactive.frame_player({"film": {"a": frames}}, ["b", "c"], ""),
         st.tuples(any_array() | filled(2, 2, 1)),
+    ),
+    "digit_reader": (
+        lambda images, labels: interactive.digit_reader([np.ones(s) for s in READER], images, labels, ""),
+        st.tuples(any_array(2) | filled(4, 784), LABELS),
     ),
     "linked_scatter": (
         lambda points, labels, images: interactive.linked_scatter({"a": points}, labels, images, ""),

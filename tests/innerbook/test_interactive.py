@@ -19,10 +19,51 @@ def view_data(html: str) -> dict[str, Any]:
     return json.loads(re.search(r"data = (\{.*\});", html)[1])  # type: ignore[index]
 
 
+VIEWS = {
+    "digit_reader": lambda: interactive.digit_reader(network(3), np.eye(2, 784), np.arange(2), "a pad"),
+    "error_ellipse": lambda: interactive.error_ellipse(10, "ellipses"),
+    "frame_player": lambda: interactive.frame_player({"a": {"b": np.ones((2, 3, 4))}}, ["c", "d"], "cells"),
+    "linked_scatter": lambda: interactive.linked_scatter({"a": np.eye(3, 2)}, np.arange(3), np.zeros((3, 784)), "dots"),
+    "rotating_scatter": lambda: interactive.rotating_scatter({"a": np.eye(3)}, np.arange(3), "dots"),
+    "signal_profile": lambda: interactive.signal_profile(0.3, 40, "lines"),
+}
+
+
+def network(units: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype("float32") for shape in ((784, units), units, (units, 10), 10)]
+
+
+def still(html: str) -> np.ndarray:
+    picture = re.search(r'<img src="data:image/png;base64,([^"]+)" alt="A still. ', html)[1]  # type: ignore[index]
+    return np.array(Image.open(BytesIO(b64decode(picture))).convert("RGB"))
+
+
 def test_each_view_has_a_script_of_its_name() -> None:
     scripts = {path.stem for path in Path(interactive.__file__).parent.glob("*.js")}
-    assert scripts == {"frame_player", "linked_scatter", "rotating_scatter", "signal_profile"}
-    assert all(callable(getattr(interactive, name)) for name in scripts)
+    assert scripts == set(VIEWS)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_each_view_has_a_still_that_shows_something_and_is_light(name: str) -> None:
+    html = VIEWS[name]().data
+    picture = still(html)
+    # On a sheet of paper it is wide enough, and neither blank nor one colour.
+    assert picture.shape[1] > 150 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 2
+    assert len(html) < 100_000 and html.count("src=") == 1
+
+
+def test_the_still_of_a_film_has_frames_of_the_first_and_of_the_end() -> None:
+    film = np.zeros((9, 1, 1))
+    film[-1] = 1
+    black = {
+        peak: (still(interactive.frame_player({"f": {"p": film}}, list("abcdefghi"), "", peak).data).max(axis=2) < 9)
+        for peak in (1, 4)
+    }
+    # The last of four frames is black where the peak is reached, and nothing but letters and lines elsewhere.
+    quarter = black[1].shape[1] // 4
+    assert black[1][:, -quarter:].mean() > 0.3 and black[1][:, : 3 * quarter].mean() < 0.1
+    assert black[4].mean() < 0.1
 
 
 def test_frame_player_holds_each_frame_on_its_own_scale() -> None:
@@ -74,6 +115,31 @@ def test_frame_player_refuses_what_it_cannot_draw(films: dict[str, Any], said: s
         interactive.frame_player(films, ["a", "b", "c"], "cells")
 
 
+def test_frame_player_holds_curves_beside_the_frames() -> None:
+    films = {name: {"p": np.ones((3, 2, 2))} for name in ("a", "b")}
+    curves = {"b": {"m_g": np.array([1, 0.5, 0.25])}, "a": {"m_g": np.array([3.0, 2, 1])}}
+    html = interactive.frame_player(films, list("xyz"), "cells", curves=curves).data
+    data = view_data(html)
+    assert data["curves"] == [[[3, 2, 1]], [[1, 0.5, 0.25]]]  # in the order of the films
+    assert data["names"] == ["m_g"] and data["colours"] == [style.COLOURS[0]] and html.count("<canvas") == 2
+    assert still(html).shape[0] > still(interactive.frame_player(films, list("xyz"), "cells").data).shape[0]
+
+
+@pytest.mark.parametrize(
+    "curves, said",
+    [
+        ({"b": {"m": np.ones(3)}}, r"for each of \['a'\]; received {'b': \['m'\]}"),
+        ({"a": {}}, "lines of the same names"),
+        ({"a": {"m": np.ones(2)}}, r"expected 3 values from 0 on.*'m' has \(2,\)"),
+        ({"a": {"m": np.array([1, 2, -1])}}, "from -1"),
+        ({"a": {"m": np.array([1, 2, np.nan])}}, "finite numbers"),
+    ],
+)
+def test_frame_player_refuses_curves_that_do_not_fit(curves: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        interactive.frame_player({"a": {"p": np.ones((3, 2, 2))}}, list("xyz"), "cells", curves=curves)
+
+
 def test_linked_scatter_holds_places_and_digits() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(60, 2)) * [1, 4]
@@ -122,7 +188,7 @@ def test_rotating_scatter_holds_the_points_and_loads_nothing() -> None:
     html = interactive.rotating_scatter({"a <b>": points}, np.array([3, 7]), "two points").data
     assert "[[69, 0, -139], [35, 139, 0]]" in html and '"groups": [0, 1]' in html
     assert 'aria-label="a &lt;b&gt;. two points"' in html and '<label>Turn: <input class="main" type="range"' in html
-    assert "http" not in html and "src=" not in html
+    assert "http" not in html and html.count("src=") == html.count('src="data:') == 1
 
 
 def test_rotating_scatter_has_a_colour_for_each_label_or_says_so() -> None:
@@ -154,3 +220,73 @@ def test_signal_profile_refuses_what_it_cannot_draw() -> None:
     for inputs, deepest in ((0.0, 20), (np.inf, 20), (np.nan, 20), (1.0, 12)):
         with pytest.raises(ValueError, match=f"above 0 and a depth of 16 or more; received {inputs}, {deepest}"):
             interactive.signal_profile(inputs, deepest, "lines")
+
+
+def test_signal_profile_begins_with_what_its_theory_says() -> None:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    h, delta, product = interactive._sizes(0.3, nodes, weights)
+    # Two layers by SciPy, the last layer's signal is the measure, and the product is as level as the text says.
+    first = np.sqrt(quad(lambda z: np.tanh(0.3 / np.sqrt(3) * z) ** 2 * norm.pdf(z), -10, 10)[0])
+    second = np.sqrt(quad(lambda z: np.tanh(first / np.sqrt(3) * z) ** 2 * norm.pdf(z), -10, 10)[0])
+    assert h[:2] == pytest.approx([first, second], rel=1e-6) and len(h) == len(delta) == len(product) == 16
+    slope = quad(lambda z: (1 - np.tanh(h[13] / np.sqrt(3) * z) ** 2) ** 2 * norm.pdf(z), -10, 10)[0]
+    assert delta[-2:] == pytest.approx([np.sqrt(slope / 3), 1], rel=1e-6)
+    assert product == pytest.approx(delta * [0.3, *h[:-1]])
+
+
+def test_digit_reader_holds_the_network_in_eight_bits() -> None:
+    weights = network(5)
+    weights[0][:, 2] = 0  # a unit that sees nothing
+    images = np.random.default_rng(1).integers(0, 256, (3, 784)) / 255
+    data = view_data(interactive.digit_reader(weights, images, np.array([7, 0, 7]), "a pad").data)
+    rounded = interactive.in_eight_bits(weights)
+    for layer, shape in enumerate([(784, 5), (5, 10)]):
+        whole = np.frombuffer(b64decode(data["kernels"][layer]), "int8").reshape(shape)
+        held = whole * np.array(data["scales"][layer])
+        np.testing.assert_array_equal(held, rounded[2 * layer])
+        step = np.abs(weights[2 * layer]).max(axis=0) / 127
+        assert (np.abs(held - weights[2 * layer]) <= 0.5001 * step).all() and np.abs(whole).max() == 127
+        np.testing.assert_array_equal(data["biases"][layer], weights[2 * layer + 1])
+    np.testing.assert_array_equal(np.frombuffer(b64decode(data["images"]), "uint8"), np.round(255 * images).ravel())
+    assert data["labels"] == [7, 0, 7]
+
+
+def test_a_page_with_the_digit_reader_stays_light() -> None:
+    html = interactive.digit_reader(network(300), np.eye(200, 784), np.arange(200) % 10, "a pad").data
+    assert len(html) < 600_000
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({0: np.ones((783, 3))}, r"received \[\(783, 3\), \(3,\), \(3, 10\), \(10,\)\]"),
+        ({2: np.ones((4, 10))}, r"\(4, 10\)"),
+        ({1: np.float32(1)}, r"expected kernels and biases"),
+        ({0: np.full((784, 3), np.inf)}, "finite numbers, at least one; 'kernel'"),
+    ],
+)
+def test_digit_reader_refuses_other_networks(change: dict[int, np.ndarray], said: str) -> None:
+    weights = [change.get(i, values) for i, values in enumerate(network(3))]
+    with pytest.raises(ValueError, match=said):
+        interactive.digit_reader(weights, np.eye(2, 784), np.arange(2), "a pad")
+    with pytest.raises(ValueError, match="expected kernels and biases"):
+        interactive.digit_reader(weights[:3], np.eye(2, 784), np.arange(2), "a pad")
+
+
+@pytest.mark.parametrize(
+    "images, labels, said",
+    [
+        (np.eye(2, 28), np.arange(2), r"expected points of shape \(2, 784\); 'images' has \(2, 28\)"),
+        (255 * np.eye(2, 784), np.arange(2), r"in \[0, 1\]; received 0 to 255"),
+        (np.eye(2, 784), np.array([1, 10]), r"from 0 to 9; received \[10\]"),
+    ],
+)
+def test_digit_reader_refuses_what_are_no_digits(images: np.ndarray, labels: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        interactive.digit_reader(network(3), images, labels, "a pad")
+
+
+@pytest.mark.parametrize("largest", [1, 21])
+def test_error_ellipse_refuses_what_it_cannot_draw(largest: int) -> None:
+    with pytest.raises(ValueError, match=f"from 2 to 20; received {largest}"):
+        interactive.error_ellipse(largest, "ellipses")

@@ -9,13 +9,14 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
 
 from innerbook.build import extension
-from innerbook.build.notebooks import KINDS, Course, Kind, convert, write, write_all
+from innerbook.build.notebooks import KINDS, Course, Kind, convert, read_papers, write, write_all
 from innerbook.build.pages import Page, chapter_numbers, read_pages, titles
 
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page for page in read_pages(ROOT) if page.name != "book/index"}
 NAMES = titles(ROOT)
 NUMBERS = chapter_numbers(ROOT)
+PAPERS = read_papers(ROOT / "book" / "references.bib")
 RAW = re.compile(r":::|```\{|\{[\w:-]+\}`|\(document-\w\)|^:\w+:|^\+\+\+", flags=re.M)
 
 PAGE = """---
@@ -38,6 +39,9 @@ shown = 1
 
 They are {glue:text}`accuracy:.2f` and {glue:text}`count`,
 [document E](document-e) says {kept}`E2 | loss | .1f`, in {measured-time}`.`.
+
+Of **{term}`logits <logit>`** and {term}`null space` {cite:t}`one` writes, as do A and B {cite:yearpar}`two`, and
+others {cite:p}`one,two`.
 
 ```{list-table}
 :header-rows: 1
@@ -117,7 +121,8 @@ def page() -> Page:
 def course(site: str = "") -> Course:
     other = {"book/part/other": "Another page", "book/other": "The end", "book/part/page": "A page"}
     kept = {"E2": {"measured": {"loss": {"median": 0.26, "min": 0.1, "max": 0.3}}}}
-    return Course(other, {"book/part/page": 3}, {"book/part/page": 61.2}, kept, site, "1.2.3")
+    papers = {"one": ("de Hoop", "2022"), "two": ("A and B", "2010")}
+    return Course(other, {"book/part/page": 3}, {"book/part/page": 61.2}, kept, site, "1.2.3", papers)
 
 
 def told(notebook: NotebookNode, kind: str = "markdown") -> str:
@@ -130,8 +135,21 @@ def test_roles_and_directives_become_markdown(page: Page) -> None:
     assert "> **Make a prediction**\n>\n> Which, see *Another page*?" in text
     assert "| with | without |\n|---|---|\n| 7 | `a` |" in text
     assert "| 0.26 |" in text
+    assert "Of **logits** and null space de Hoop [2022] writes, as do A and B [2010], and" in text
+    assert "others [de Hoop, 2022, A and B, 2010]." in text
     assert "### Exercise 3.1 (Look, 3 minutes)" in text and "### Exercise 3.2 (Build, 5 minutes)" in text
     assert not RAW.search(text)
+
+
+def test_papers_are_named_by_their_authors(tmp_path: Path) -> None:
+    entries = (
+        "@article{a, author = {Maarten de Hoop}, title = {T}, year = 2022}\n"
+        "@misc{b, author = {Ba, Jimmy Lei and Hinton, Geoffrey}, title = {T}, year = {2016}}\n"
+        "@misc{c, author = {van der Maaten, L. and B, C and D, E}, title = {T}, year = {2008}}\n@misc{d, title = {T}}\n"
+    )
+    (tmp_path / "some.bib").write_text(entries)
+    wanted = {"a": ("de Hoop", "2022"), "b": ("Ba and Hinton", "2016"), "c": ("van der Maaten et al.", "2008")}
+    assert read_papers(tmp_path / "some.bib") == wanted | {"d": ("", "")}
 
 
 def test_links_lead_to_the_published_book(page: Page) -> None:
@@ -198,7 +216,7 @@ def test_no_page_leaves_anything_raw(name: str, kind: Kind) -> None:
     page = PAGES[name]
     names = set(re.findall(r"\{glue:text\}`(.*?)(?::[^:`]*)?`", (ROOT / f"{name}.md").read_text("utf-8")))
     page.code_cells[0].outputs = [glued(each, "1") for each in names]
-    made = convert(page, kind, Course(NAMES, NUMBERS, {name: 60.0}, {}))
+    made = convert(page, kind, Course(NAMES, NUMBERS, {name: 60.0}, {}, papers=PAPERS))
     text = re.sub(r"```python\n.*?\n```", "", told(made), flags=re.S)
     assert RAW.findall(text) == []
     nbformat.validate(made)

@@ -153,14 +153,15 @@ def select(pages: list[Page], wanted: Sequence[str], first: str) -> list[Page]:
 
 
 def _write_part(root: Path, pages: list[Page]) -> None:
-    """Write what renders some pages alone, with the first page and the report, into ``_build/part``."""
+    """Write what renders some pages alone, with the first page, the report, terms and papers, into ``_build/part``."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["only_build_toc_files"] = True
     told = config["sphinx"].setdefault("config", {})
     told |= {"innerbook_results": "_build/part", "innerbook_pages": [page.name for page in pages]}
     told["suppress_warnings"] = [*told.get("suppress_warnings", []), "ref", "myst.xref_missing", "toc"]
     first, *others = toc_names(root)
-    built = {"book/report", *(page.name for page in pages)}
+    # With what pages refer to: terms and papers.
+    built = {"book/report", "book/glossary", "book/bibliography", *(page.name for page in pages)}
     names = [name for name in others if name in built]
     toc = {"format": "jb-book", "root": first, "chapters": [{"file": name} for name in names]}
     files = {"_config.yml": config, "_toc.yml": toc}

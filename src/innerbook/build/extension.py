@@ -1,4 +1,4 @@
-"""A Sphinx extension for what the course needs: the pages' keys, the tables of claims and speeds, measured times."""
+"""A Sphinx extension for what the course needs: the pages' keys, the report, measured figures and times, buttons."""
 
 import functools
 import json
@@ -14,9 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from innerbook import verdict_box
-from innerbook.build import pages, results, site
-
-_BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
+from innerbook.build import pages, predict, report, results, site
 
 
 def add_key(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -24,90 +22,16 @@ def add_key(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = pages.with_key(Path(app.srcdir), docname, source[0])
 
 
-def _measured(app: Sphinx, name: str) -> Any:
-    path = Path(app.srcdir) / app.config.innerbook_results / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-class ClaimsTable(SphinxDirective):
-    """Counts the verdicts on each document, then tables all claims of the build."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return the tables as parsed MyST text."""
-        claims = _measured(self.env.app, "claims.json")
-        if claims is None:
-            raise self.error("there is no _build/claims.json: run `make book`")
-        kept = _kept(self.env.app)
-        lines = [*_partial(self.env.app), *_counts(claims, kept), ""]
-        lines += ["| Verdict | Claim | At the document's size | At class scale |", "|---|---|---|---|"]
-        lines += [_row(claim, kept.get(claim["id"])) for claim in results.in_order(claims)]
-        shown = [kept[claim["id"]] for claim in results.in_order(claims) if claim["id"] in kept]
-        return self.parse_text_to_nodes("\n".join([*lines, "", *_origins(shown)]) + "\n")
-
-
-def _kept(app: Sphinx) -> dict[str, dict[str, Any]]:
-    """Return the rows that were measured at the documents' own sizes, by id."""
-    return {row["id"]: row for row in results.read_paper_results(Path(app.srcdir))}
-
-
-def _partial(app: Sphinx) -> list[str]:
-    pages = app.config.innerbook_pages
-    note = f"This report is a part: only {', '.join(pages)} {'was' if len(pages) == 1 else 'were'} built."
-    return [":::{note}", note, ":::", ""] if pages else []
-
-
-def _row(claim: dict[str, Any], kept: dict[str, Any] | None) -> str:
-    """Return a claim's row of the table: both scales, and the verdict at the document's size where that is known."""
-    at_paper = claim if claim["scale"] == "paper" else kept
-    cells = [_badge((at_paper or claim)["verdict"])]
-    cells.append(f"[{claim['id']}](/{claim['page']}.md) {claim['claim']} *Published:* {claim['published']}")
-    cells += ["not run" if at_paper is None else _told(at_paper), "" if at_paper is claim else _told(claim)]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _told(claim: dict[str, Any]) -> str:
-    measured = "<br>".join(
-        f"{name}: {verdict_box.spread(figures, claim['digits'])}" for name, figures in claim["measured"].items()
-    )
-    folded = f"<details><summary>{claim['runs']} runs, median (range)</summary>{measured}</details>"
-    said = [f"*{claim['verdict']}.*", verdict_box.summary(results.counted(claim)), verdict_box.fallback_note(claim)]
-    return " ".join(filter(None, [*said, folded]))
-
-
-def _counts(claims: results.Rows, kept: dict[str, dict[str, Any]]) -> list[str]:
-    """Return a table of how many claims of each document have which verdict, at its size where that was run."""
-    final = [claim if claim["scale"] == "paper" else kept.get(claim["id"], claim) for claim in claims]
-    lines = ["| Claims of | " + " | ".join(_badge(verdict) for verdict in _BADGES) + " |", "|---|---|---|---|"]
-    for letter in sorted({claim["id"][0] for claim in final}):
-        verdicts = [claim["verdict"] for claim in final if claim["id"][0] == letter]
-        counts = " | ".join(str(verdicts.count(verdict)) for verdict in _BADGES)
-        lines.append(f"| [document {letter}](document-{letter.lower()}) | {counts} |")
-    return lines
-
-
-def _origins(kept: results.Rows) -> list[str]:
-    """Return a list of where and when the rows at the document's size were measured."""
-    origins: dict[str, list[str]] = {}
-    for claim in kept:
-        origins.setdefault(f"{_origin(claim)}; seeds: {claim['seeds']}", []).append(claim["id"])
-    head = ["Where and when the rows *at the document's size* were measured:", ""] if kept else []
-    return head + [f"- {', '.join(ids)}: {origin}." for origin, ids in origins.items()]
-
-
 def show_kept(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put into each verdict box what was measured at the document's size, where the box is of another."""
     for node in doctree.findall(nodes.raw):
         id, told = re.search(r'data-claim="([^"]*)"', node.astext()), ""
         if id and verdict_box.KEPT in node.astext():
-            row = _kept(app).get(id[1])
-            built = {claim["id"]: claim["scale"] for claim in _measured(app, "claims.json") or ()}
+            row = report.kept(app).get(id[1])
+            built = {claim["id"]: claim["scale"] for claim in report.measured(app, "claims.json") or ()}
             if row is not None and built.get(id[1]) == "class":
                 told = verdict_box.at_the_documents_size(row, results.counted(row))
             node[:] = [nodes.Text(node.astext().replace(verdict_box.KEPT, told))]
-
-
-def _badge(verdict: str) -> str:
-    return f"{{{_BADGES[verdict]}}}`{verdict}`"
 
 
 class BenchmarksTable(SphinxDirective):
@@ -125,12 +49,7 @@ class BenchmarksTable(SphinxDirective):
             lines.append(f"| **{name}** | | |")
             for row in rows:
                 lines.append(f"| {row['what']} | {row['seconds']:.2f} | {row['seconds'] / rows[0]['seconds']:.2f} |")
-        return self.parse_text_to_nodes("\n".join([*lines, "", f"Measured on {_origin(found)}."]) + "\n")
-
-
-def _origin(found: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    return f"{found['date']}, {found['machine']}, {versions}"
+        return self.parse_text_to_nodes("\n".join([*lines, "", f"Measured on {report.origin(found)}."]) + "\n")
 
 
 class MeasuredTime(SphinxRole):
@@ -139,7 +58,7 @@ class MeasuredTime(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the time as text, in seconds or minutes."""
         page = self.env.docname if self.text == "." else self.text
-        seconds = (_measured(self.env.app, "seconds.json") or {}).get(page)
+        seconds = (report.measured(self.env.app, "seconds.json") or {}).get(page)
         if seconds is None:
             assert isinstance(self.inliner, Inliner) or self.inliner is not None
             return [], [self.inliner.reporter.warning(f"no measured time for {page}: run `make book`")]
@@ -153,10 +72,16 @@ class KeptNumber(SphinxRole):
     size yet, it says so.
     """
 
+    _where = f"at the document's size; {results.PAPER_RESULTS}"
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the rows whose figures can be said, by id."""
+        return report.kept(self.env.app)
+
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the figure as text."""
         parts = [part.strip() for part in self.text.split("|")]
-        row = _kept(self.env.app).get(parts[0])
+        row = self.rows().get(parts[0])
         if row is None:
             return [nodes.Text("(not measured yet)")], []
         try:
@@ -164,8 +89,23 @@ class KeptNumber(SphinxRole):
             return [nodes.Text(format(row["measured"][name][which], form))], []
         except (KeyError, ValueError):
             assert self.inliner is not None
-            known = f"{results.PAPER_RESULTS} has of {parts[0]}: {list(row['measured'])}"
-            return [], [self.inliner.reporter.warning(f"no figure {self.text!r} at the document's size; {known}")]
+            known = f"{self._where} has of {parts[0]}: {list(row['measured'])}"
+            return [], [self.inliner.reporter.warning(f"no figure {self.text!r} {known}")]
+
+
+class ClaimNumber(KeptNumber):
+    """Says a figure of a claim as the report judges it: at the document's size where that was run, else the build's.
+
+    It is for pages that tell of others, such as the first. A chapter glues its own numbers.
+    """
+
+    _where = "in the report; it"
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the claims of the build and the rows at the documents' sizes, by id."""
+        kept = report.kept(self.env.app)
+        claims = report.measured(self.env.app, "claims.json") or []
+        return kept | {claim["id"]: claim for claim in report.judged(claims, kept)}
 
 
 def add_uses(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -245,14 +185,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", read_in_parallel)
     app.setup_extension("sphinx.ext.autodoc")  # whose event the next line waits for
     app.connect("autodoc-process-docstring", add_uses)
-    app.add_directive("claims-table", ClaimsTable)
     app.add_directive("benchmarks-table", BenchmarksTable)
     app.add_role("measured-time", MeasuredTime())
     app.add_role("kept", KeptNumber())
+    app.add_role("claim", ClaimNumber())
     app.add_config_value("innerbook_results", "_build", "env", (str,))  # where the build has left what it measured
     app.add_config_value("innerbook_pages", [], "env", (list,))  # the pages that were built, if not all
     app.add_config_value("innerbook_hub", "", "html", (str,))  # a JupyterHub with nbgitpuller, if a teacher has one
     app.connect("doctree-resolved", show_kept)
     app.connect("html-page-context", add_buttons, priority=502)  # after the theme's own
+    predict.setup(app)
+    report.setup(app)
     site.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

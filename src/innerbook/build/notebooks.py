@@ -20,6 +20,7 @@ import jupytext
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pybtex.database import parse_file
 
 from innerbook.build import results
 from innerbook.build.pages import Page, chapter_numbers, titles, toc_names
@@ -44,6 +45,7 @@ class Course:
     kept: Mapping[str, Mapping[str, Any]]  # rows at the documents' sizes, by id
     site: str = ""  # where the book is published, if it is
     version: str = field(default_factory=lambda: version("innerview"))
+    papers: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # who wrote them, and when, by key
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def write_all(root: Path, pages: Sequence[Page], folder: Path, site: str | None 
     seconds = {page.name: page.seconds or 0.0 for page in pages}
     kept = {row["id"]: row for row in results.read_paper_results(root)}
     site = config["html"].get("baseurl") or "" if site is None else site
-    course = Course(titles(root), chapter_numbers(root), seconds, kept, site.rstrip("/"))
+    papers = read_papers(root / "book" / "references.bib")
+    course = Course(titles(root), chapter_numbers(root), seconds, kept, site.rstrip("/"), papers=papers)
     chapters = [page for page in pages if page.name != toc_names(root)[0]]
     shutil.rmtree(folder / "html" / "notebooks", ignore_errors=True)
     write(folder / "html" / "notebooks", chapters, course, ("as-read", "students"))
@@ -225,6 +228,10 @@ class _Speaker:
             return format(row["measured"][what][which], form) if row else "(not measured yet)"
         if name == "measured-time":
             return results.duration(self.course.seconds[self.page.name if text == "." else text])
+        if name == "term":
+            return re.sub(r" *<[^>]+>$", "", text)
+        if name.startswith("cite:"):
+            return self._cited(name, [self.course.papers[key] for key in text.split(",")])
         if name in ("doc", "ref"):
             title, target = re.fullmatch(r"(?:(.*?) *<)?([^>]+)>?", text).groups()  # type: ignore[union-attr]
             if name == "ref":
@@ -233,8 +240,24 @@ class _Speaker:
             return self._link(title or self.course.titles[page], page)
         return f"`{text.removeprefix('innerview.')}`"
 
+    def _cited(self, role: str, papers: list[tuple[str, str]]) -> str:
+        """Return a citation as the book shows it: by name and year, by name with the year, or by the year."""
+        if role == "cite:t":
+            return ", ".join(f"{who} [{year}]" for who, year in papers)
+        return f"[{', '.join(year if role == 'cite:yearpar' else f'{who}, {year}' for who, year in papers)}]"
+
     def _link(self, text: str, page: str, place: str = "") -> str:
         return f"[{text}]({self.course.site}/{page}.html{place})" if self.course.site else f"*{text}*"
+
+
+def read_papers(path: Path) -> dict[str, tuple[str, str]]:
+    """Return who wrote each paper of a bibliography, and when, by its key."""
+    found = {}
+    for key, paper in parse_file(path).entries.items():
+        names = [" ".join(person.prelast_names + person.last_names) for person in paper.persons.get("author", ())]
+        who = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
+        found[key] = (who, paper.fields.get("year", ""))
+    return found
 
 
 def _parts(page: Page) -> Iterator[_Part]:
@@ -275,8 +298,11 @@ def _blocks(text: str, name: str) -> Iterator[str | _Directive]:
 
 def _plain(part: _Directive) -> str:
     """Return a directive of text as Markdown: a box as a quotation, a list of rows as a table."""
+    if part.name == "predict":  # the question, with its options
+        return part.body
     if part.name in ("admonition", "note"):
-        lines = [f"**{part.title or 'Note'}**", "", *part.body.splitlines()]
+        inner = (each if isinstance(each, str) else _plain(each) for each in _blocks(part.body, part.title))
+        lines = [f"**{part.title or 'Note'}**", "", *"\n".join(inner).strip().splitlines()]
         return "\n".join(f"> {line}".rstrip() for line in lines)
     if part.name == "list-table":
         rows = [
@@ -329,6 +355,9 @@ _SET_UP = """\
 # Brings the course where it is missing, and is silent otherwise.
 import importlib.util
 import os
+import subprocess
+import sys
+import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -342,16 +371,28 @@ _MISSING = """\
     )"""
 _FETCHED = """\
     backend = "" if importlib.util.find_spec("tensorflow") else ",tensorflow"
-    print("Installing Inner View VERSION and what it needs: a minute or two ...")
-    %pip install --quiet "innerview[notebooks{backend}] @ WHEEL"
+    wanted = f"innerview[notebooks{backend}] @ WHEEL"
+    pip = subprocess.Popen(
+        [sys.executable, "-m", "pip", "install", "--quiet", wanted],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    began, says = time.time(), "a minute or two:"
+    while pip.poll() is None:
+        passed = f"{says} {time.time() - began:.0f} s"
+        print(f"\\rInstalling Inner View VERSION, {passed}", end="")
+        time.sleep(1)
     importlib.invalidate_caches()
-    if importlib.util.find_spec("innerbook") is None:
-        raise ModuleNotFoundError("Inner View was not installed: see above")"""
+    if pip.returncode or importlib.util.find_spec("innerbook") is None:
+        told = pip.stderr.read().strip()[-500:]
+        raise ModuleNotFoundError(f"Inner View was not installed: {told}")"""
 
 
 def _set_up(course: Course) -> str:
     wheel = f"{course.site}/notebooks/{_wheel(course)}"
-    code = _SET_UP + (_FETCHED if course.site else _MISSING)
+    code = _SET_UP + _FETCHED
+    if not course.site:  # then nothing is installed, and the other imports are idle
+        code = re.sub(r"import (subprocess|sys|time)\n", "", _SET_UP) + _MISSING
     return code.replace("VERSION", course.version).replace("WHEEL", wheel)
 
 

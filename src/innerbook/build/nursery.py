@@ -204,7 +204,6 @@ def _become_kernel(command: list[str], folder: str, environment: dict[str, str])
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     os.chdir(folder)
-    os.environ.clear()
     os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
     from ipykernel import kernelapp
 

@@ -2,16 +2,22 @@
 
 Jupyter Book's theme brings an icon library of 1.5 MB, of which pages show a dozen icons, and what runs code on a server
 that this book has not. Some of its labels and marks also stand in the way of readers who listen or use the keyboard.
+What the theme lacks is added: a page's head says what the page asks, and a term's link what the term means.
 """
 
 import functools
 import re
+import textwrap
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pydata_sphinx_theme
+from docutils import nodes
 from PIL import Image
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 from innerbook.build import mathml
 from innerbook.memory import atomic_write
@@ -24,11 +30,13 @@ _ICON = re.compile(r'<(i|span) class="([^"]*\bfa-([a-z-]+)[^"]*)"([^>]*)></\1>')
 _STYLES = {"solid", "regular", "brands", "lg"}
 _LARGE = 200_000  # bytes; smaller pictures are left as they are
 _ARTICLE = '<article class="bd-article">'
+_LINK = re.compile(r'(<a class="reference internal" href="[^"#]*#([^"]+)")(?: title="([^"]*)")?>')
 # The theme's text, and what takes its place.
 _BETTER = {
     # A button is called what is written on it.
     ' title="Search" aria-label="Search"': ' title="Search"',
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    ' role="doc-biblioentry"': ' role="listitem"',  # of a list
     '<meta name="viewport" content="width=device-width, initial-scale=1" />': "",
     '<meta name="viewport" content="width=device-width, initial-scale=1"/>': "",
 }
@@ -42,6 +50,73 @@ def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
     if context.get("body"):
         body = re.sub(r'<section id="(?:exercise|solution)-content">', "<section>", context["body"])
         context["body"] = _THEBE.sub("", body)
+
+
+def explain(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let the link of a term carry what the term means, and that of a citation which paper it is."""
+
+    def told(link: re.Match[str]) -> str:
+        means = link[3] if link[2].startswith("cite") else escape(_meanings(app.env).get(link[2], ""))
+        return f'{link[1]} data-means="{means}">' if means else link[0]
+
+    if context.get("body"):
+        context["body"] = _LINK.sub(told, context["body"])
+
+
+@functools.cache
+def _meanings(env: BuildEnvironment) -> dict[str, str]:
+    """Return the first paragraph on each term of the glossary, by the place of the term on its page."""
+    pages = {page for _, _, kind, page, _, _ in env.get_domain("std").get_objects() if kind == "term"}
+    found: dict[str, str] = {}
+    for page in pages:
+        for item in env.get_doctree(page).findall(nodes.definition_list_item):
+            text = next((paragraph.astext() for paragraph in item.findall(nodes.paragraph)), "")
+            found |= {place: text for term in item.findall(nodes.term) for place in term["ids"]}
+    return found
+
+
+def describe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Tell searches and previews, in a page's head, what it asks; and its address and picture, where it has one."""
+    if doctree is None or not (text := question(doctree)):
+        return
+    title = next(doctree.findall(nodes.title)).astext()
+    said = {"og:site_name": app.config.html_title, "og:title": title, "og:description": text}
+    if site := app.config.html_baseurl.rstrip("/"):  # such addresses have to be whole
+        said["og:url"] = f"{site}/{app.builder.get_target_uri(pagename)}"
+        if picture := re.search(r'<img[^>]*? src="[^"]*(_images/[^"]+)"', context["body"]):
+            said |= {"og:image": f"{site}/{picture[1]}", "twitter:card": "summary_large_image"}
+    marks = [f'<meta name="description" content="{escape(text)}" />']
+    marks += [f'<meta property="{name}" content="{escape(value)}" />' for name, value in said.items()]
+    context["metatags"] = "\n    ".join([context.get("metatags", ""), *marks, ""])
+
+
+def question(page: nodes.document) -> str:
+    """Return what a page asks, 200 letters at most: how its first section of this name begins, or else the page."""
+    sections = list(page.findall(nodes.section))
+    chosen = [section for section in sections if section[0].astext() == "The question"] or sections[:1]
+    begins = [each for section in chosen for each in section.children if isinstance(each, nodes.paragraph)]
+    text = " ".join(begins[0].astext().split()) if begins else ""
+    whole = re.match(r".{60,199}[.?!](?= |$)", text)  # as many sentences as there is room for
+    return whole[0] if whole else textwrap.shorten(text, 200, placeholder=" ...")
+
+
+def list_index(app: Sphinx, doctree: nodes.document) -> None:
+    """Let the contents end with the index, a page that Sphinx writes by itself."""
+    parts = list(doctree.findall(addnodes.toctree)) if app.env.docname == app.config.root_doc else []
+    if parts:
+        parts[-1]["entries"].append(("Index", "genindex"))
+
+
+def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
+    """Write, for searches, the list of all pages, if the address of the book is known."""
+    site = app.config.html_baseurl.rstrip("/")
+    if exception is not None or app.builder.format != "html" or not site:
+        return
+    pages = [f"{site}/{app.builder.get_target_uri(name)}" for name in sorted(app.env.found_docs)]
+    lines = [f"  <url><loc>{escape(page)}</loc></url>" for page in pages]
+    head = '<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+    with atomic_write(Path(app.outdir) / "sitemap.xml") as temporary:
+        temporary.write_text("\n".join([head, *lines, "</urlset>\n"]), encoding="utf-8")
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
@@ -120,5 +195,9 @@ def _outline(name: str, library: str) -> tuple[str, str, str]:
 def setup(app: Sphinx) -> None:
     """Register with Sphinx what this module does."""
     app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
+    app.connect("doctree-read", list_index, priority=400)  # before Sphinx takes down the contents
+    app.connect("html-page-context", explain)
+    app.connect("html-page-context", describe)
     app.connect("html-page-context", lighten, priority=900)  # after all others have added theirs
+    app.connect("build-finished", write_sitemap)
     app.connect("build-finished", finish, priority=900)

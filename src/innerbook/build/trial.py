@@ -30,10 +30,11 @@ _SEEN = {"stream", "display_data", "update_display_data", "execute_result"}
 
 
 def run(root: Path, pages: list[Page], like: str, workers: int) -> list[dict[str, Any]]:
-    """Run each chapter's notebook alone, from empty folders, and return a row for each: seconds, and what went wrong.
+    """Run each chapter's notebook from an empty folder, and return a row for each: seconds, and what went wrong.
 
     The site is served on this machine, so the first cell fetches the course as it would from a published one. The
-    data that is downloaded once is at hand; no result is. Rows are also written to ``_build/trial-LIKE.json``.
+    data that is downloaded once is at hand, no result is; but it is one student, and what a notebook has computed, a
+    later one reads. Rows are also written to ``_build/trial-LIKE.json``.
 
     Args:
         root: the repository's folder, after ``make book``.
@@ -91,7 +92,8 @@ class _Student(NotebookClient):
 
     def __init__(self, path: Path, python: Path, folder: Path):
         self.path, self.python = path, python
-        self.home = folder / "homes" / path.stem
+        self.home, self.data = folder / "homes" / path.stem, folder / "data"
+        self.installed: float | None = None
         self.first_figure: float | None = None
         self.silent, self.last = 0.0, 0.0
         super().__init__(nbformat.read(path, 4), timeout=1_200, record_timing=False, on_cell_start=self.starts)
@@ -99,14 +101,17 @@ class _Student(NotebookClient):
     def starts(self, cell: Any, cell_index: int) -> None:
         """Note that a reader sees the cells' marks move."""
         self.silent, self.last = max(self.silent, time.monotonic() - self.last), time.monotonic()
+        if cell_index > 1 and self.installed is None:  # after the first cell of code, which brings the course
+            self.installed = self.last - self.began
 
     async def run(self) -> dict[str, Any]:
         """Run all cells; return the row."""
-        own = self.home / "data"
-        own.mkdir(parents=True)
+        self.home.mkdir(parents=True)
+        self.data.mkdir(exist_ok=True)
         for part in ("mnist", "imagenet"):
-            if (settings.current().data_folder / part).exists():
-                (own / part).symlink_to(settings.current().data_folder / part)
+            found = settings.current().data_folder / part
+            if found.exists() and not (self.data / part).exists():
+                (self.data / part).symlink_to(found)
         given = {key: value for key, value in os.environ.items() if re.match("PATH$|LANG$|PIP_|SSL_", key)}
         limits = dict.fromkeys(executing.LIMITS, "1")
         self.km = AsyncKernelManager(kernel_name="python3")
@@ -115,13 +120,14 @@ class _Student(NotebookClient):
         began, problem = time.monotonic(), ""
         self.began = self.last = began
         try:
-            environment = {**given, **limits, "HOME": str(self.home), "INNERVIEW_DATA": str(own)}
+            environment = {**given, **limits, "HOME": str(self.home), "INNERVIEW_DATA": str(self.data)}
             await self.async_execute(env=environment, cwd=str(self.home), stderr=subprocess.DEVNULL)
         except Exception as error:  # one notebook's, and the others go on
             problem = str(error).strip().splitlines()[-1][:200]
         return {
             "page": "/".join(self.path.parts[-2:]).removesuffix(".ipynb"),
             "seconds": round(time.monotonic() - began),
+            "installing": round(self.installed or 0),
             "first figure": None if self.first_figure is None else round(self.first_figure),
             "longest silence": round(self.silent),
             "problem": problem,

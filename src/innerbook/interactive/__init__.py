@@ -5,25 +5,32 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from io import BytesIO
 from string import Template
 
 import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
+from innerbook.interactive import stills
 from innerbook.style import (
     COLOURS,
     DIGIT_COLOURS,
     check_digits,
     check_numbers,
     check_points,
+    colours_for,
     label_medians,
 )
 
+_PALE = "#b8dcf2"
+
 
 def frame_player(
-    films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequence[str], description: str, peak: float | None = None
+    films: Mapping[str, Mapping[str, np.ndarray]],
+    captions: Sequence[str],
+    description: str,
+    peak: float | None = None,
+    curves: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> HTML:
     """Return an animation of grids of cells with a slider and a play button; it starts at rest.
 
@@ -35,11 +42,39 @@ def frame_player(
         description: what there is to see, for readers who do not see it (document C, rows C2 and C3).
         peak: the value that is black, and so is all above it. The default is the largest of each frame. Photographs in
             [0, 1] are given as ``1 - grey``, with a peak of 1.
+        curves: for each film lines of the same names, a value from 0 on for each frame. They get a panel of their own,
+            one scale for all films, with a mark at the frame that is shown.
 
     Raises:
         ValueError: there is no film, films have other panels or panels other shapes, a panel is not of this shape, has
-            not a frame for each caption, a frame without any unit, or values that are negative, infinite or no numbers.
+            not a frame for each caption, a frame without any unit, or values that are negative, infinite or no numbers;
+            or the same is wrong with the curves.
     """
+    _check_films(films, captions)
+    if peak is not None and not 0 < peak < np.inf:
+        raise ValueError(f"expected a peak above 0; received {peak:g}")
+    lines = {name: dict(named) for name, named in (curves or {}).items()}
+    _check_curves(lines, films, captions)
+    first = next(iter(films.values()))
+    cells = {name: {panel: _cells(v, peak) for panel, v in panels.items()} for name, panels in films.items()}
+    data: dict[str, object] = {"captions": list(captions)}
+    data["films"] = [[_film(v, cells[name][panel]) for panel, v in panels.items()] for name, panels in films.items()]
+    about = {name: f"{name}. {description}" for name in first}
+    heights = [round(320 * values.shape[1] / values.shape[2]) for values in first.values()]
+    key = ""
+    if lines:
+        names = list(next(iter(lines.values())))
+        colours = dict(zip(names, colours_for(names), strict=True))
+        data |= {"names": names, "colours": list(colours.values())}
+        data["curves"] = [[np.round(lines[film][name], 4).tolist() for name in names] for film in films]
+        about[" and ".join(names)] = f"Lines over the frames. {description}"
+        heights, key = [*heights, 240], _key("\u25ac", colours)
+    controls = (_choice("Shown", films) if len(films) > 1 else "") + '<button type="button">Play</button>'
+    still = stills.film(cells, captions, lines)
+    return _view("frame_player", about, "Frame", len(captions) - 1, data, still, heights, key=key, controls=controls)
+
+
+def _check_films(films: Mapping[str, Mapping[str, np.ndarray]], captions: Sequence[str]) -> None:
     if not films:
         raise ValueError("expected at least one film; received none")
     first, *others = films.values()
@@ -58,14 +93,22 @@ def frame_player(
             raise ValueError(f"expected a unit in each frame; {name!r} has frames without one")
         if np.nanmin(values) < 0:
             raise ValueError(f"expected values from 0 on; {name!r} has {np.nanmin(values):g}")
-    heights = [round(320 * values.shape[1] / values.shape[2]) for values in first.values()]
-    about = {name: f"{name}. {description}" for name in first}
-    if peak is not None and not 0 < peak < np.inf:
-        raise ValueError(f"expected a peak above 0; received {peak:g}")
-    cells = [[_film(v, peak) for v in panels.values()] for panels in films.values()]
-    data = {"films": cells, "captions": list(captions)}
-    controls = (_choice("Shown", films) if others else "") + '<button type="button">Play</button>'
-    return _view("frame_player", about, "Frame", len(captions) - 1, data, heights, controls=controls)
+
+
+def _check_curves(
+    curves: Mapping[str, Mapping[str, np.ndarray]], films: Mapping[str, object], captions: Sequence[str]
+) -> None:
+    names = [list(lines) for lines in curves.values()]
+    received = dict(zip(curves, names, strict=True))
+    if curves and (set(curves) != set(films) or names != names[:1] * len(films) or not names[0]):
+        raise ValueError(f"expected lines of the same names for each of {list(films)}; received {received}")
+    for name, values in ((name, values) for lines in curves.values() for name, values in lines.items()):
+        check_numbers(name, values)
+        if np.shape(values) != (len(captions),) or np.min(values) < 0:
+            raise ValueError(
+                f"expected {len(captions)} values from 0 on, one a caption; {name!r} has {np.shape(values)}, "
+                f"from {np.min(values):g}"
+            )
 
 
 def _choice(label: str, names: Iterable[str]) -> str:
@@ -74,18 +117,26 @@ def _choice(label: str, names: Iterable[str]) -> str:
     return f"<label>{label}: <select>{options}</select></label>"
 
 
-def _film(values: np.ndarray, peak: float | None) -> dict[str, object]:
+def _cells(values: np.ndarray, peak: float | None) -> np.ndarray:
     """Return a panel's frames as bytes: 0 for 0, 254 for the peak or each frame's largest value, 255 for no unit."""
     peaks = np.nanmax(values, axis=(1, 2), keepdims=True) if peak is None else np.full((len(values), 1, 1), peak)
     shares = np.clip(np.nan_to_num(values) / np.where(peaks, peaks, 1), 0, 1)
-    cells = np.where(np.isnan(values), 255, np.round(shares * 254))
+    return np.where(np.isnan(values), 255, np.round(shares * 254)).astype("uint8")
+
+
+def _film(values: np.ndarray, cells: np.ndarray) -> dict[str, object]:
     units = int(np.isfinite(values[0]).sum())
     return {
         "rows": values.shape[1],
         "columns": values.shape[2],
         "labels": [str(i) for i in range(10)] if units == 10 else [],
-        "cells": b64encode(cells.astype("uint8").tobytes()).decode(),
+        "cells": _text(cells),
     }
+
+
+def _text(values: np.ndarray) -> str:
+    """Return an array's bytes in letters that JSON can hold."""
+    return b64encode(values.tobytes()).decode()
 
 
 def linked_scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray, description: str) -> HTML:
@@ -106,22 +157,27 @@ def linked_scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: n
     """
     check_points(maps, labels, 2)
     check_digits(labels)
-    if images.shape != (len(labels), 784):
-        raise ValueError(f"expected images of shape {(len(labels), 784)}, one for each point; received {images.shape}")
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"expected images with values in [0, 1]; received {images.min():g} to {images.max():g}")
-    places = [_places(points) for points in maps.values()]
+    _check_images(images, labels)
+    places = {name: _places(points) for name, points in maps.items()}
     data = {
         "panels": list(maps),
-        "places": [points.tolist() for points in places],
-        "names": [label_medians(points, labels) for points in places],
+        "places": [points.tolist() for points in places.values()],
+        "names": [label_medians(points, labels) for points in places.values()],
         "labels": labels.tolist(),
         "colours": DIGIT_COLOURS,
         "sheet": _sheet(images),
     }
     about = {name: f"{name}. {description}" for name in maps}
     controls = '<button type="button">Next stray</button>'
-    return _view("linked_scatter", about, "Image", len(labels) - 1, data, controls=controls)
+    still = stills.clouds(places, labels)
+    return _view("linked_scatter", about, "Image", len(labels) - 1, data, still, controls=controls)
+
+
+def _check_images(images: np.ndarray, labels: np.ndarray) -> None:
+    if images.shape != (len(labels), 784):
+        raise ValueError(f"expected images of shape {(len(labels), 784)}, one for each label; received {images.shape}")
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"expected images with values in [0, 1]; received {images.min():g} to {images.max():g}")
 
 
 def _places(points: np.ndarray) -> np.ndarray:
@@ -139,9 +195,7 @@ def _sheet(images: np.ndarray) -> str:
     tiles = np.ones((-len(images) % 50 + len(images), 20, 20))
     tiles[: len(images)] = 1 - images.reshape(-1, 28, 28)[:, 4:24, 4:24]
     sheet = tiles.reshape(-1, 50, 20, 20).swapaxes(1, 2).reshape(-1, 1_000)
-    png = BytesIO()
-    Image.fromarray(np.round(sheet * 15).astype("uint8") * 17).quantize(16).save(png, "PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(png.getvalue()).decode()
+    return stills.address(Image.fromarray(np.round(sheet * 15).astype("uint8") * 17).quantize(16))
 
 
 def rotating_scatter(panels: Mapping[str, np.ndarray], labels: np.ndarray, description: str) -> HTML:
@@ -160,10 +214,14 @@ def rotating_scatter(panels: Mapping[str, np.ndarray], labels: np.ndarray, descr
     check_digits(labels)
     digits = np.unique(labels)
     colours = {f"{digit}": DIGIT_COLOURS[digit] for digit in digits}
-    clouds = [_cloud(points) for points in panels.values()]
-    data = {"clouds": clouds, "groups": np.searchsorted(digits, labels).tolist(), "colours": list(colours.values())}
+    clouds = {name: _cloud(points) for name, points in panels.items()}
+    groups = np.searchsorted(digits, labels).tolist()
+    data = {"clouds": list(clouds.values()), "groups": groups, "colours": list(colours.values())}
     about = {name: f"{name}. {description}" for name in panels}
-    return _view("rotating_scatter", about, "Turn", 72, data, key=_key("\u25cf", colours), first=6)
+    c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)  # the sixth notch is 30 degrees
+    to_canvas = np.array([[c, 0], [0, -1], [s, 0]])
+    still = stills.clouds({name: 160 + np.array(cloud) @ to_canvas for name, cloud in clouds.items()}, labels)
+    return _view("rotating_scatter", about, "Turn", 72, data, still, key=_key("\u25cf", colours), first=6)
 
 
 def _cloud(points: np.ndarray) -> list[list[int]]:
@@ -211,7 +269,128 @@ def signal_profile(input_rms: float, deepest: int, description: str) -> HTML:
     variance = '<label>Variance of a weight: <input class="variance" type="range" min="0" max="36" value="7"></label>'
     panel = {"predicted sizes by layer, before training": description}
     controls = _choice("Activation", ["tanh", "ReLU"]) + variance
-    return _view("signal_profile", panel, "Depth", deepest - 2, data, [360], _key("\u25ac", colours), controls, 640, 14)
+    still = stills.profile(dict(zip(names, _sizes(input_rms, nodes, weights), strict=True)), COLOURS)
+    key = _key("\u25ac", colours)
+    return _view("signal_profile", panel, "Depth", deepest - 2, data, still, [360], key, controls, 640, 14)
+
+
+def _sizes(input_rms: float, nodes: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+    """Return what `signal_profile` draws at first, for 16 layers of tanh and a variance of 1/3."""
+    depth, shares = 16, weights / weights.sum()
+    h, spreads = [min(input_rms, 1e4)], []  # more inputs than so would not change the tanh
+    for _ in range(depth):
+        spreads.append(h[-1] / np.sqrt(3))
+        h.append(np.sqrt(shares @ np.tanh(spreads[-1] * nodes) ** 2))
+    slopes = [shares @ (1 - np.tanh(spread * nodes) ** 2) ** 2 / 3 for spread in spreads]
+    delta = np.sqrt(np.cumprod([1.0, *slopes[-2::-1]]))[::-1]
+    return [np.array(h[1:]), delta, delta * np.array(h[:-1])]
+
+
+def error_ellipse(largest: int, description: str) -> HTML:
+    """Return pictures of the errors that a linear map hides, with a slider for its condition number, from 1 on.
+
+    The map is ``diag(1/kappa, 1)``. Drawn are what it makes of all errors of length 1; all errors of the input that
+    change the output by 1 at most; and the same as a sketch for twelve inputs, whose half-axes grow from 1 to the
+    condition number in equal ratios (document B, row B9). Dashed: length 1.
+
+    Args:
+        largest: the last condition number on the slider, from 2 to 20.
+        description: what there is to see, for readers who do not see it.
+
+    Raises:
+        ValueError: `largest` is not from 2 to 20.
+    """
+    if not 2 <= largest <= 20:
+        raise ValueError(f"expected a condition number from 2 to 20; received {largest}")
+    names = ("outputs of errors of length 1", "errors that change the output by 1", "the same for twelve inputs")
+    about = {name: f"{name}. {description}" for name in names}
+    data = {"unit": 150 / largest, "fill": _PALE}
+    still = stills.ellipses(names, largest, _PALE)
+    return _view("error_ellipse", about, "Condition number", largest - 1, data, still)
+
+
+def digit_reader(weights: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, description: str) -> HTML:
+    """Return a pad to draw a digit on, and what a network of one hidden layer makes of it, computed in the page.
+
+    A drawing is first treated as the images of MNIST were: scaled to a box of 20 x 20 pixels, with its centre of mass
+    in the middle. A slider shows stored digits instead, and two more move what is read. Beside the hidden layer and the
+    outputs stand the six stored digits whose hidden layers are nearest (document E, rows E2 and E3).
+
+    Args:
+        weights: as Keras lists those of `innerview.one_hidden_layer`: kernel ``(784, units)`` and bias of a ReLU layer,
+            kernel ``(units, 10)`` and bias of a softmax layer. The page holds the kernels as `in_eight_bits` does.
+        images: the stored digits, ``(n, 784)``, with values in [0, 1] that are whole 255ths.
+        labels: which digits they are, integers of shape ``(n,)``.
+        description: what there is to see, for readers who do not see it.
+
+    Raises:
+        ValueError: weights are not of these shapes or no finite numbers, images and labels do not fit, or values are
+            not in their range.
+    """
+    units = np.shape(weights[1])[:1] if len(weights) == 4 else ()
+    shapes = [np.shape(values) for values in weights]
+    if not units or shapes != [(784, *units), units, (*units, 10), (10,)]:
+        raise ValueError(
+            f"expected kernels and biases of (784, units), (units,), (units, 10), (10,); received {shapes}"
+        )
+    for name, values in zip(("kernel", "bias") * 2, weights, strict=True):
+        check_numbers(name, values)
+    check_points({"images": images}, labels, 784)
+    check_digits(labels)
+    _check_images(images, labels)
+    packed = [_eight_bits(kernel) for kernel in weights[::2]]
+    data = {
+        "kernels": [_text(whole) for whole, _ in packed],
+        "scales": [scales.tolist() for _, scales in packed],
+        "biases": [np.asarray(bias, float).tolist() for bias in weights[1::2]],
+        "images": _text(np.round(images * 255).astype("uint8")),
+        "labels": labels.tolist(),
+        "colour": COLOURS[0],
+    }
+    panels = ("draw here", "what the network reads", "hidden layer", "outputs", "nearest by hidden layer")
+    about = {name: f"{name}. {description}" for name in panels}
+    rows = -(-units[0] // 20)
+    heights = [320, 320, 16 * rows, 320, 250]
+    controls = '<button type="button">Clear</button>'
+    for name, label in {"across": "Move to the right", "down": "Move down"}.items():
+        controls += f'<label>{label}: <input class="{name}" type="range" min="-8" max="8" value="0"></label>'
+    still = _first_reading(in_eight_bits(weights), images[0])
+    pads = "max(130px, 30%)"  # at most three side by side, two on a phone
+    return _view(
+        "digit_reader", about, "Stored image", len(labels) - 1, data, still, heights, controls=controls, least=pads
+    )
+
+
+def in_eight_bits(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return weights as `digit_reader` holds them: each kernel's columns in 255 equal steps, biases as they are.
+
+    What the rounding does to a network can be measured so::
+
+        rounded = keras.models.clone_model(network)
+        rounded.set_weights(in_eight_bits(network.get_weights()))
+    """
+    rounded = []
+    for values in weights:
+        if np.ndim(values) == 2:
+            whole, scales = _eight_bits(values)
+            values = whole * scales
+        rounded.append(np.asarray(values))
+    return rounded
+
+
+def _eight_bits(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whole numbers from -127 to 127, and a scale for each column, whose product is about the kernel."""
+    largest = np.abs(kernel).max(axis=0)
+    scales = np.where(largest, largest, 1).astype(float) / 127
+    return np.round(kernel / scales).astype("int8"), scales
+
+
+def _first_reading(weights: Sequence[np.ndarray], image: np.ndarray) -> str:
+    kernel, bias, last_kernel, last_bias = weights
+    hidden = np.maximum(0, image @ kernel + bias)
+    logits = hidden @ last_kernel + last_bias
+    shares = np.exp(logits - logits.max())
+    return stills.reading(image, hidden, shares / shares.sum())
 
 
 def _key(mark: str, colours: Mapping[str, str]) -> str:
@@ -228,11 +407,13 @@ def _view(
     label: str,
     last: int,
     data: Mapping[str, object],
+    still: str,
     heights: Sequence[int] | None = None,
     key: str = "",
     controls: str = "",
     width: int = 320,
     first: int = 0,
+    least: str = "",
 ) -> HTML:
     """Fill in the frame that the views share: a canvas for each panel, controls, the main slider, a line of text."""
     canvases = "".join(
@@ -244,8 +425,10 @@ def _view(
     return HTML(
         Template(beside.joinpath("view.html").read_text(encoding="utf-8")).substitute(
             panels=canvases,
+            still=still,
+            alt=escape(f"A still. {next(iter(panels.values()))}"),
             width=width,
-            least=130 if len(panels) <= 4 else 190,
+            least=least or ("130px" if len(panels) <= 4 else "190px"),
             key=key,
             controls=controls,
             label=label,
