@@ -52,8 +52,9 @@ def questions(master: Path) -> dict[str, tuple[NotebookNode, NotebookNode]]:
     return {graded(c)["grade_id"]: (c, by_name[f"{graded(c)['grade_id']}-check"]) for c in solutions}
 
 
-def wrong_answers(master: Path) -> dict[str, list[dict[str, Any]]]:
-    return yaml.safe_load((master.parent / "wrong-answers.yaml").read_text("utf-8"))
+def other_answers(master: Path, kind: str) -> dict[str, list[dict[str, Any]]]:
+    """Answers to each question that are right, or wrong, and not the solution's."""
+    return yaml.safe_load((master.parent / f"{kind}-answers.yaml").read_text("utf-8"))
 
 
 @dataclass
@@ -129,7 +130,7 @@ def digits(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 def blank(solution: str) -> str:
     made, count = SOLUTION.subn(STUB, solution)
-    assert count == 1, "expected one region between ### BEGIN SOLUTION and ### END SOLUTION"
+    assert count, "expected a region between ### BEGIN SOLUTION and ### END SOLUTION"
     return made
 
 
@@ -146,7 +147,8 @@ def test_checks_give_each_answer_what_it_deserves(
     if digits == "full set" and "load_mnist" not in master.read_text("utf-8"):
         pytest.skip("this homework uses no digits")
     asked = questions(master)
-    wrong = wrong_answers(master) if digits == "small set" else {}  # once is enough
+    once = digits == "small set"
+    wrong, right = (other_answers(master, kind) if once else {} for kind in ("wrong", "right"))
     notebook, seconds, problems = Notebook(master.parent.name), 0.0, []
     checks = {graded(check)["grade_id"] for _, check in asked.values()}
     for cell in read(master):
@@ -169,6 +171,10 @@ def test_checks_give_each_answer_what_it_deserves(
                 expected = f"{other['points']} of {most} and {other['says']!r}"
                 told = f"{marked.points} and {marked.said[:600]!r}"
                 problems.append(f"{name}: {other['name']}: expected {expected}; received {told}")
+        for other in right.get(name, []):
+            marked = notebook.answer(other["answer"], check, most)
+            if marked.points != most:
+                problems.append(f"{name}: {other['name']} is right, and gets {marked.points}: {marked.said[:600]}")
         # What students run, without the hidden tests, passes the solution as well.
         began = time.monotonic()
         notebook.run(cell.source)
@@ -216,7 +222,7 @@ def test_a_homework_has_four_to_six_questions_and_twenty_points(master: Path) ->
 
 @each_homework
 def test_each_question_has_three_wrong_answers(master: Path) -> None:
-    wrong, asked = wrong_answers(master), questions(master)
+    wrong, asked = other_answers(master, "wrong"), questions(master)
     assert set(wrong) == set(asked)
     for name, answers in wrong.items():
         assert len(answers) >= 3 and len({each["name"] for each in answers}) == len(answers), name
@@ -224,6 +230,17 @@ def test_each_question_has_three_wrong_answers(master: Path) -> None:
         for each in answers:
             assert set(each) == {"name", "answer", "points", "says"} and each["says"], each["name"]
             assert 0 <= each["points"] < worth, each["name"]
+
+
+@each_homework
+def test_each_question_has_another_right_answer(master: Path) -> None:
+    right, asked = other_answers(master, "right"), questions(master)
+    assert set(right) == set(asked)
+    for name, (solution, _) in asked.items():
+        assert all(set(each) == {"name", "answer"} and each["answer"] not in solution.source for each in right[name])
+        # What a question asks for by name, students are given: each function and class stands in their notebook.
+        given = {node.name for node in ast.parse(blank(solution.source)).body if isinstance(node, ast.FunctionDef)}
+        assert given == {node.name for node in ast.parse(solution.source).body if isinstance(node, ast.FunctionDef)}
 
 
 @each_homework

@@ -68,6 +68,7 @@ def words(letters: int) -> str:
     ("text", "wanted"),
     [
         ("**Is it so?** Or not?", "Is it so? Or not?"),
+        ("Is it so [A *et al.*, 2017, B, 2018]? Or [not], in 2016?", "Is it so? Or [not], in 2016?"),
         (f"{words(100)} {words(90)} {words(90)}", f"{words(100)} {words(90)}"),
         (f"It is 0.5. {words(80)} {words(120)}", f"It is 0.5. {words(80)}"),
     ],

@@ -8,7 +8,9 @@ What the theme lacks is added: a page's head says what the page asks, and a term
 import functools
 import re
 import textwrap
+from base64 import b64decode, b64encode
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ _UNUSED = re.compile(r"thebe|mathjax|design-tabs|^window\.MathJax", re.I)
 _THEBE = re.compile(r'\s*<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = [^<]*</script>', re.S)
 _ICON = re.compile(r'<(i|span) class="([^"]*\bfa-([a-z-]+)[^"]*)"([^>]*)></\1>')
 _STYLES = {"solid", "regular", "brands", "lg"}
-_LARGE = 200_000  # bytes; smaller pictures are left as they are
+_LARGE = 50_000  # bytes; smaller pictures are left as they are
+_STILL = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]{20000,})")  # in the page itself
 _ARTICLE = '<article class="bd-article">'
 _LINK = re.compile(r'(<a class="reference internal" href="[^"#]*#([^"]+)")(?: title="([^"]*)")?>')
 # The theme's text, and what takes its place.
@@ -96,6 +99,7 @@ def question(page: nodes.document) -> str:
     chosen = [section for section in sections if section[0].astext() == "The question"] or sections[:1]
     begins = [each for section in chosen for each in section.children if isinstance(each, nodes.paragraph)]
     text = " ".join(begins[0].astext().split()) if begins else ""
+    text = re.sub(r" \[[^][]+ \d{4}\]", "", text)  # papers lead nowhere there
     whole = re.match(r".{60,199}[.?!](?= |$)", text)  # as many sentences as there is room for
     return whole[0] if whole else textwrap.shorten(text, 200, placeholder=" ...")
 
@@ -155,6 +159,14 @@ def pack(path: Path) -> str:
     return target.name if 2 * target.stat().st_size < path.stat().st_size else path.name
 
 
+def _smaller(still: re.Match[str]) -> str:
+    """Return a picture that stands in the page itself as WebP, if that takes less than half."""
+    picture, packed = Image.open(BytesIO(b64decode(still[1]))), BytesIO()
+    picture.convert("RGB").save(packed, "WEBP", quality=90)
+    address = "data:image/webp;base64," + b64encode(packed.getvalue()).decode()
+    return address if 2 * len(address) < len(still[0]) else still[0]
+
+
 def finish_page(text: str, library: str) -> str:
     """Return a page with its icons as pictures of their own, without the icon library, and with better labels.
 
@@ -171,6 +183,7 @@ def finish_page(text: str, library: str) -> str:
     if _ARTICLE in text:  # the link for the keyboard leads past the header's buttons
         text = text.replace('href="#main-content"', 'href="#article"')
         text = text.replace(_ARTICLE, f'{_ARTICLE[:-1]} id="article" tabindex="-1">')
+    text = _STILL.sub(_smaller, text)
     return _ICON.sub(lambda found: _svg(found[2], found[4], library), text)
 
 

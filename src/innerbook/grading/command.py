@@ -1,10 +1,8 @@
-"""The command that grades a folder of submissions: ``python -m innerbook.grading FOLDER``."""
+"""The command that grades a folder of submissions: ``innerbook grade FOLDER``."""
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from innerbook import settings
 from innerbook.grading import sandbox, tables
@@ -31,13 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Grade as the arguments say, and return the exit status."""
-    try:  # here, for nbgrader comes with an extra, and the command line knows this command without it
-        from innerbook.grading.grade import Options, grade
-        from innerbook.grading.handed_in import find, which_homework
-        from innerbook.grading.marking import Homework
-    except ModuleNotFoundError as missing:
-        print(f"Nothing was graded: {missing.name} is missing. It comes with: pip install '.[grading]'")
-        return 1
     refused = "" if asked.without_sandbox else sandbox.refusal()
     if refused:
         print(
@@ -50,14 +41,10 @@ def run(asked: argparse.Namespace) -> int:
         print("WARNING: papers run without a sandbox, as you. They can read and delete what you can.")
     out = asked.out or asked.folder.resolve().with_name(f"{asked.folder.resolve().name}-graded")
     try:
-        name = asked.homework or which_homework(find(asked.folder))
-        master = asked.masters / name / "master.md"
-        if not name or not master.exists():
-            known = ", ".join(path.parent.name for path in sorted(asked.masters.glob("*/master.md")))
-            raise ValueError(f"expected --homework of {known or 'none in ' + str(asked.masters)}; received {name!r}")
-        roster = tables.read_roster(asked.students) if asked.students else None
-        options = Options(**_options(asked))
-        records = grade(asked.folder, Homework.read(master), out, options, roster=roster, column=asked.column)
+        records = _grade(asked, out)
+    except ModuleNotFoundError as missing:
+        print(f"Nothing was graded: {missing.name} is missing. It comes with: pip install '.[grading]'")
+        return 1
     except (ValueError, OSError) as error:
         print(f"Grading ended early: {error}")
         return 1
@@ -69,21 +56,28 @@ def run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _options(asked: argparse.Namespace) -> dict[str, Any]:
-    limits = replace(
-        Limits(),
-        cell_seconds=asked.cell_seconds,
-        paper_seconds=asked.paper_seconds,
-        memory=int(asked.memory * 2**30),
+def _grade(asked: argparse.Namespace, out: Path) -> list[tables.Record]:
+    # Here, for nbgrader comes with an extra, and the command line knows this command without it.
+    from innerbook.grading.grade import Options, grade
+    from innerbook.grading.handed_in import find, which_homework
+    from innerbook.grading.marking import Homework
+
+    name = asked.homework or which_homework(find(asked.folder))
+    master = asked.masters / name / "master.md"
+    if not name or not master.exists():
+        known = ", ".join(path.parent.name for path in sorted(asked.masters.glob("*/master.md")))
+        raise ValueError(f"expected --homework of {known or 'none in ' + str(asked.masters)}; received {name!r}")
+    memory = int(asked.memory * 2**30)
+    options = Options(
+        Limits(cell_seconds=asked.cell_seconds, paper_seconds=asked.paper_seconds, memory=memory),
+        workers=asked.jobs or max(1, settings.usable_cores() // 2),
+        sandboxed=not asked.without_sandbox,
+        outputs=not asked.points_only,
+        data_folder=settings.current().data_folder,
+        regrade=asked.regrade,
     )
-    return {
-        "limits": limits,
-        "workers": asked.jobs or max(1, settings.usable_cores() // 2),
-        "sandboxed": not asked.without_sandbox,
-        "outputs": not asked.points_only,
-        "data_folder": settings.current().data_folder,
-        "regrade": asked.regrade,
-    }
+    roster = tables.read_roster(asked.students) if asked.students else None
+    return grade(asked.folder, Homework.read(master), out, options, roster=roster, column=asked.column)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,12 @@ paper, by which a run that was cut off goes on), the tables of `innerbook.gradin
 import hashlib
 import json
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from nbformat import NotebookNode
 from innerbook.grading import feedback, marking, sandbox, tables
 from innerbook.grading.handed_in import Submission, content_of, file_name, find
 from innerbook.grading.marking import Homework
+from innerbook.grading.release import is_check
 from innerbook.grading.repair import read, repair
 from innerbook.grading.sandbox import Limits
 from innerbook.grading.tables import Record
 from innerbook.memory import atomic_write
+
+_REFUSED = {"link": "it is a link, which is not followed", "no notebook": "no notebook (.ipynb) was handed in"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Options:
         outputs: whether a paper that lost points is run again without hidden tests, for the outputs of its page.
         data_folder: the course's data.
         regrade: students, or files, that are graded again whatever the journal says.
+        compiled: by `sandbox.compile_maps`, if the papers draw maps.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -46,6 +51,7 @@ class Options:
     outputs: bool = True
     data_folder: Path | None = None
     regrade: Sequence[str] = ()
+    compiled: Path | None = None
 
 
 def grade(
@@ -84,18 +90,14 @@ def grade(
     for each in submissions:
         file = file_name(folder, each)
         known, again = done.get(file), {each.student, file, each.path.name} & set(options.regrade)
-        if (
-            known
-            and not again
-            and known.key == _key(each, homework, options)
-            and _page(out, each.student, file).exists()
-        ):
+        same = known and known.key == _key(each, homework, options) and _page(out, each.student, file).exists()
+        if known and same and not again:
             records[file] = known
         else:
             left.append(each)
     say(f"{homework.name}: {len(submissions)} papers, {len(records)} of them graded before.")
     began = time.monotonic()
-    with closing(_grade_all(folder, left, homework, options)) as grading:
+    with _prepared(homework, options, left) as ready, closing(_grade_all(folder, left, homework, ready)) as grading:
         for count, (record, html) in enumerate(grading, start=1):
             with atomic_write(_page(out, record.student, record.file)) as temporary:
                 temporary.write_text(html, encoding="utf-8")
@@ -153,14 +155,25 @@ def grade_one(
         why.append("it ended before the canaries: its points are not proven")
     record = Record("", "", "", status, points, [*flags, *why, *notes], run.seconds, run.memory / 1e6, 0.0)
     shown: dict[int, Any] = {}
-    lost = any(each is not None and each < homework.questions[name] for name, each in points.items())
+    lost = [i for i, cell in enumerate(paper.shown.cells) if is_check(cell) and marking.lost(cell, points)]
     if options.outputs and lost and status in ("ok", "rebuilt"):
+        places = [i for i in places if i <= lost[-1]]
         second = _run([paper.shown.cells[i].source for i in places], options, stop)
         again, _ = marking.outputs_of_run(second)
         record = replace(record, seconds=record.seconds + second.seconds)
         shown = {i: again[at] for at, i in enumerate(places) if at in again}
     html = feedback.page(paper.shown, shown, points, title=homework.name, status=status, notes=[*why, *notes])
     return record, html
+
+
+@contextmanager
+def _prepared(homework: Homework, options: Options, left: Sequence[Submission]) -> Iterator[Options]:
+    """Compile what each of these papers would compile anew, for as long as this run lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        if len(left) > 1 and options.sandboxed and homework.draws_maps:  # it takes longer than one paper gains
+            sandbox.compile_maps(Path(folder))
+            options = replace(options, compiled=Path(folder))
+        yield options
 
 
 def _grade_all(
@@ -189,10 +202,8 @@ def _grade_submission(
     folder: Path, each: Submission, homework: Homework, options: Options, stop: threading.Event
 ) -> tuple[Record, str]:
     key, changed = _key(each, homework, options), each.path.lstat().st_mtime
-    if each.refused == "link":
-        record, html = _ungraded("link", "it is a link, which is not followed")
-    elif each.refused:
-        record, html = _ungraded(each.refused, "no notebook (.ipynb) was handed in")
+    if each.refused:
+        record, html = _ungraded(each.refused, _REFUSED[each.refused])
     else:
         try:
             content = content_of(each.path)
@@ -209,7 +220,14 @@ def _grade_submission(
 
 
 def _run(cells: Sequence[str], options: Options, stop: Callable[[], bool]) -> sandbox.Run:
-    run = sandbox.run(cells, options.limits, sandboxed=options.sandboxed, data_folder=options.data_folder, stop=stop)
+    run = sandbox.run(
+        cells,
+        options.limits,
+        sandboxed=options.sandboxed,
+        data_folder=options.data_folder,
+        compiled=options.compiled,
+        stop=stop,
+    )
     if run.stopped == "interrupted":
         raise InterruptedError("grading was interrupted")
     return run

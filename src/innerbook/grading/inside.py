@@ -8,6 +8,7 @@ one gives its files to none, and its memory is closed to it.
 import ctypes
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -37,6 +38,8 @@ def main() -> None:
     _confine(job)
     Path(os.environ["HOME"]).mkdir(exist_ok=True)
     os.chdir(os.environ["HOME"])
+    if job["sandboxed"] and Path("/compiled").exists():
+        shutil.copytree("/compiled", os.environ["NUMBA_CACHE_DIR"])
     try:
         _execute(job, results)
     except Exception as error:  # nobody would hear of it otherwise

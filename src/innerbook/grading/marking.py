@@ -65,6 +65,11 @@ class Homework:
         """The digest of the release."""
         return str(self.released.metadata.innerbook.release)
 
+    @property
+    def draws_maps(self) -> bool:
+        """Whether its papers draw maps, which need much that is compiled first."""
+        return any("innerbook.embedding" in cell.source for cell in self.master.cells)
+
     def canaries(self) -> list[tuple[str, str]]:
         """Return cells that must fail at a paper's end: (the check that it repeats, or "", and its source) each.
 
@@ -125,6 +130,11 @@ def points_of(cell: NotebookNode, outputs: Sequence[Any] | None) -> float | None
             raise ValueError(f"the check gave {text[:40]} points")
         judged.outputs[0].data = {"text/plain": text or "text"}
     return _optional(determine_grade(judged)[0])
+
+
+def lost(cell: NotebookNode, points: Mapping[str, float | None]) -> bool:
+    """Tell whether a check gave fewer points than it may."""
+    return (points[cell.metadata.nbgrader.grade_id] or 0.0) < float(cell.metadata.nbgrader.points)
 
 
 def flags(

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.utils import is_grade, is_solution
@@ -69,12 +68,8 @@ def read(content: bytes) -> Handed:
     """
     try:
         raw = json.loads(content.decode("utf-8-sig"))
-        if isinstance(raw, dict) and "worksheets" in raw:
-            raw = nbformat.reads(json.dumps(raw), as_version=4)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected a notebook; {str(error)[:100]}") from None
-    except Exception as error:  # an old notebook can be broken in any way
-        raise ValueError(f"expected a notebook; {type(error).__name__}") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
         raise ValueError("expected a notebook; there are no cells")
     cells = tuple(_cell(each) for each in raw["cells"] if isinstance(each, dict))
@@ -154,36 +149,23 @@ class _Seeking:
 
     def find(self, given: NotebookNode, names: set[str]) -> int | None:
         """Return which cell is the answer to this one of the release, or None."""
-        by_grade_id = self._those(lambda cell: cell.nbgrader.get("grade_id") == given.id)
-        by_id = self._those(lambda cell: cell.id == given.id and not cell.nbgrader)
-        by_name = self._those(
-            lambda cell: (
-                given.cell_type == cell.kind == "code"
-                and bool(names)
-                and cell.nbgrader.get("grade_id") not in self.given
-                and names <= answer_names(cell.source)
-            )
+        tiers = (
+            self._those(lambda cell: cell.nbgrader.get("grade_id") == given.id),
+            self._those(lambda cell: cell.id == given.id and not cell.nbgrader),
+            self._those(lambda cell: given.cell_type == cell.kind == "code" and self._makes(cell, names)),
         )
-        tiers = [by_grade_id, by_id, by_name]
-        blank = None
-        for tier in tiers:
-            changed = [i for i in tier if _squeezed(self.cells[i].source) != _squeezed(given.source)]
-            if len(changed) > 1:
-                self.notes.append(f"{given.id} is answered {len(changed)} times: the last one counts")
-            if changed:
-                self.taken |= set(tier)
-                if blank is not None:
-                    self.taken.add(blank)
-                return changed[-1]
-            if tier and blank is None:
-                blank = tier[-1]
-        if blank is None:
-            same = self._those(lambda cell: _squeezed(cell.source) == _squeezed(given.source))
-            blank = same[0] if same else None
-        if blank is None and given.cell_type == "code":
+        asked = _squeezed(given.source)
+        answered = [[i for i in tier if _squeezed(self.cells[i].source) != asked] for tier in tiers]
+        changed = next(filter(None, answered), [])
+        same = [i for tier in tiers for i in tier if _squeezed(self.cells[i].source) == asked]
+        if not changed and not same:
+            same = self._those(lambda cell: _squeezed(cell.source) == asked)[:1]
+        if len(changed) > 1:
+            self.notes.append(f"{given.id} is answered {len(changed)} times: the last one counts")
+        if not changed and not same and given.cell_type == "code":
             self.notes.append(f"no answer found to {given.id}")
-        self.taken |= set() if blank is None else {blank, *by_grade_id}
-        return blank
+        self.taken |= {*changed, *same}
+        return changed[-1] if changed else same[0] if same else None
 
     def find_written(self, essays: Sequence[NotebookNode], chosen: dict[str, int | None]) -> None:
         """Give written answers that lost their metadata to their questions in order, if there are as many as these."""
@@ -215,6 +197,10 @@ class _Seeking:
         free = (i for i in range(len(self.cells)) if i not in self.taken and i not in self.ours)
         return [i for i in free if fits(self.cells[i])]
 
+    def _makes(self, cell: Cell, names: set[str]) -> bool:
+        """Tell whether a cell that is no other question's makes all that an answer must."""
+        return bool(names) and cell.nbgrader.get("grade_id") not in self.given and names <= answer_names(cell.source)
+
     def _locked(self, cell: Cell) -> bool:
         given = self.given.get(cell.nbgrader.get("grade_id", cell.id))
         return given is not None and is_grade(given) and not is_solution(given)
@@ -225,17 +211,19 @@ def _about_checks(released: NotebookNode, cells: Sequence[Cell]) -> list[str]:
     texts = {_squeezed(cell.source) for cell in cells}
     known = {cell.nbgrader.get("grade_id", cell.id): cell for cell in cells}
     checks = [cell for cell in released.cells if is_check(cell)]
-    absent = [cell.id for cell in checks if _squeezed(cell.source) not in texts]
-    deleted = [name for name in absent if name not in known]
-    changed = [name for name in absent if name in known]
-    points = [
+    same = {cell.id for cell in checks if _squeezed(cell.source) in texts}
+    deleted = [cell.id for cell in checks if cell.id not in same | set(known)]
+    changed = [
         cell.id
         for cell in checks
-        if cell.id in known and known[cell.id].nbgrader.get("points", cell.metadata.nbgrader.points) != _points(cell)
+        if cell.id in known
+        and (
+            cell.id not in same
+            or (points := cell.metadata.nbgrader.points) != known[cell.id].nbgrader.get("points", points)
+        )
     ]
     notes = [f"{len(deleted)} check(s) missing: put back"] if deleted else []
-    notes += [f"changed check(s) restored: {', '.join(changed)}"] if changed else []
-    return notes + ([f"changed points restored: {', '.join(points)}"] if points else [])
+    return notes + ([f"changed check(s) or points restored: {', '.join(changed)}"] if changed else [])
 
 
 def _about_order(released: NotebookNode, chosen: Mapping[str, int | None]) -> list[str]:
@@ -258,10 +246,6 @@ def _origin(told: Mapping[str, Any], cells: Iterable[Cell]) -> tuple[str, str]:
         return found[1], found[2]
     marks = Counter(match for cell in cells for match in MARK.findall(cell.source))
     return marks.most_common(1)[0][0] if marks else ("", "")
-
-
-def _points(cell: NotebookNode) -> float:
-    return float(cell.metadata.nbgrader.points)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -29,6 +29,19 @@ from innerbook import settings
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts", "/etc/localtime")
 _DATA = ("mnist", "imagenet")  # what the course keeps there for all; results are not a student's to read
+# Makes a map as papers do, so that Numba compiles what these need.
+_COMPILES = """\
+import numpy
+from innerbook.embedding import embed
+x = numpy.random.default_rng(0).normal(size=(50, 5))
+embed("UMAP", [(x, x[:5])], [0])
+"""
+# No process of bwrap's own inside (as-pid-1): a paper could write to what that has open.
+_APART = (
+    "--unshare-ipc --unshare-pid --unshare-net --unshare-uts --unshare-cgroup-try --as-pid-1 --die-with-parent "
+    "--new-session --hostname paper --clearenv --cap-drop ALL"
+)
+_COMPILED = "/tmp/home/compiled"  # a paper's own copy, for Numba reads only where it can write
 _POLL_SECONDS = 0.1
 _count = itertools.count()
 
@@ -87,35 +100,25 @@ def refusal() -> str:
     return f"bubblewrap does not work here: {tried.stderr.strip()[-300:]}" if tried.returncode else ""
 
 
-def command(limits: Limits, data_folder: Path | None = None) -> list[str]:
+def compile_maps(folder: Path) -> None:
+    """Compile into a folder what UMAP needs, outside and once: `run` gives each paper a copy of its own."""
+    told = {**os.environ, **_environment(folder, folder), "NUMBA_CACHE_DIR": str(folder / "compiled")}
+    subprocess.run([sys.executable, "-I", "-c", _COMPILES], env=told, cwd=folder, capture_output=True)  # or papers do
+    for path in (folder / "compiled").rglob("*"):
+        path.chmod(0o755)  # a paper's user is another one
+
+
+def command(limits: Limits, data_folder: Path | None = None, compiled: Path | None = None) -> list[str]:
     """Return the beginning of a command that runs in the sandbox what follows it.
 
     Args:
         limits: of which those of the disk are set here, others by `innerbook.grading.inside`.
         data_folder: the course's; its MNIST and its weights can be read in ``/data``.
+        compiled: a folder by `compile_maps`; it can be read in ``/compiled``.
     """
     # Root needs no namespace for users, and changes to a number of no user inside: limits do not hold for root.
     users = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if _is_root() else ["--unshare-user"]
-    asked = [
-        shutil.which("bwrap") or "bwrap",
-        "--unshare-ipc",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-uts",
-    ]
-    # No process of bwrap's own inside: a paper could write to what that has open.
-    asked += [
-        "--unshare-cgroup-try",
-        "--as-pid-1",
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-        *users,
-        "--hostname",
-        "paper",
-        "--clearenv",
-    ]
+    asked = [shutil.which("bwrap") or "bwrap", *_APART.split(), *users]
     asked += [part for name, value in _environment().items() for part in ("--setenv", name, value)]
     asked += ["--proc", "/proc", "--dev", "/dev"]
     writable = ("/tmp", "/data", "/dev/shm")
@@ -133,6 +136,8 @@ def command(limits: Limits, data_folder: Path | None = None) -> list[str]:
     if data_folder:
         for name in _DATA:
             asked += ["--ro-bind-try", str(data_folder / name), f"/data/{name}"]
+    if compiled:
+        asked += ["--ro-bind-try", str(compiled / "compiled"), "/compiled", "--setenv", "NUMBA_CACHE_DIR", _COMPILED]
     return [*asked, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
 
 
@@ -142,6 +147,7 @@ def run(
     *,
     sandboxed: bool = True,
     data_folder: Path | None = None,
+    compiled: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Execute code cells one after another in a kernel of their own, and return what came of it.
@@ -150,7 +156,7 @@ def run(
         cells: their sources.
         limits: what they may use.
         sandboxed: False runs them unprotected, with time limits alone, where there is no sandbox.
-        data_folder: see `command`.
+        data_folder, compiled: see `command`.
         stop: asked ten times a second; the run ends when it is true.
 
     Raises:
@@ -159,8 +165,8 @@ def run(
     user = 100_000 + (os.getpid() * 97 + next(_count)) % 1_000_000 if _is_root() and sandboxed else 0
     job = {"cells": list(cells), "sandboxed": sandboxed, "user": user, **asdict(limits)}
     asked = [sys.executable, "-I", "-m", "innerbook.grading.inside"]  # -I: it imports nothing that a paper wrote
-    asked = [*command(limits, data_folder), *asked] if sandboxed else asked
-    told, began = _Told(3 * limits.output + 2**20), time.monotonic()
+    asked = [*command(limits, data_folder, compiled), *asked] if sandboxed else asked
+    lines, began = list[Mapping[str, Any]](), time.monotonic()
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryDirectory() as folder:
         where = {} if sandboxed else {**os.environ, **_environment(Path(folder), data_folder)}
         process = subprocess.Popen(
@@ -171,55 +177,39 @@ def run(
             env=where,
             cwd="/" if sandboxed else folder,
         )
-        listening = threading.Thread(target=told.listen, args=(process,), daemon=True)
+        listening = threading.Thread(target=_listen, args=(process, lines), daemon=True)
         listening.start()
-        feeding = threading.Thread(target=_feed, args=(process, json.dumps(job).encode() + b"\n"), daemon=True)
-        feeding.start()
-        stopped, memory = _watch(process, told, limits, began, stop)
+        _feed(process, json.dumps(job).encode() + b"\n")
+        stopped, memory = _watch(process, limits, began, stop)
         _end(process)
         listening.join(5)
-        feeding.join(5)
         for pipe in (process.stdin, process.stdout):
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
         errors.seek(0)
         why = errors.read(2000).decode(errors="replace").strip()
     # Until then nothing of the paper has run, so it is not to blame.
-    if stopped != "interrupted" and not any("start" in line for line in told.lines):
-        raise OSError(f"the sandbox does not start: {stopped or why or told.lines or process.returncode}")
-    return Run(tuple(told.lines), stopped, time.monotonic() - began, memory)
+    if stopped != "interrupted" and not any("start" in line for line in lines):
+        raise OSError(f"the sandbox does not start: {stopped or why or lines or process.returncode}")
+    return Run(tuple(lines), stopped, time.monotonic() - began, memory)
 
 
-class _Told:
-    """Reads what comes out of the sandbox, as far as `room` bytes."""
-
-    def __init__(self, room: int):
-        self.lines, self.room, self.full = list[Mapping[str, Any]](), room, False
-
-    def listen(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdout is not None
-        while line := process.stdout.readline(self.room + 1):
-            self.room -= len(line)
-            if self.room < 0:
-                self.full = True
-                return
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:  # cut off when the run was ended
-                return
+def _listen(process: "subprocess.Popen[bytes]", lines: list[Mapping[str, Any]]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:  # of limited length: see `innerbook.grading.inside`
+        with suppress(ValueError):  # cut off when the run was ended
+            lines.append(json.loads(line))
 
 
 def _feed(process: "subprocess.Popen[bytes]", job: bytes) -> None:
     assert process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):  # it did not start; what it said tells why
         process.stdin.write(job)
         process.stdin.flush()  # it stays open: the paper ends when it is closed, be it by the end of this process
-    except BrokenPipeError:  # it did not start; what it said tells why
-        return
 
 
 def _watch(
-    process: "subprocess.Popen[bytes]", told: _Told, limits: Limits, began: float, stop: Callable[[], bool]
+    process: "subprocess.Popen[bytes]", limits: Limits, began: float, stop: Callable[[], bool]
 ) -> tuple[str, int]:
     """Wait for the end of a run, or say why it must be ended; also return the most bytes in memory."""
     most = 0
@@ -235,37 +225,32 @@ def _watch(
             return "too much memory", most
         if count > limits.processes:
             return "too many processes", most
-        if told.full:
-            return "too much output", most
     return "", most
 
 
 def _usage(number: int) -> tuple[int, int]:
     """Return how many processes descend from this one, and their bytes in memory."""
     count = memory = 0
-    try:
-        family = psutil.Process(number).children(recursive=True)
-    except psutil.Error:
-        return 0, 0
-    for each in family:
-        try:
+    for each in _family(number):
+        with suppress(psutil.Error):  # it has ended meanwhile
             memory += each.memory_info().rss
             count += 1
-        except psutil.Error:  # it has ended meanwhile
-            continue
     return count, memory
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.Error:
-        family = []
+    family = _family(process.pid)
     process.kill()
     for each in family:  # in a sandbox, all end with the first
         with suppress(psutil.Error):
             each.kill()
     process.wait()
+
+
+def _family(number: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return psutil.Process(number).children(recursive=True)
+    return []
 
 
 def _is_root() -> bool:
@@ -300,6 +285,7 @@ def _environment(home: Path | None = None, data_folder: Path | None = None) -> d
         "IPYTHONDIR": f"{'/tmp/home' if home is None else home}/ipython",
         "KERAS_BACKEND": "tensorflow",
         "LANG": "C.UTF-8",
+        "LOKY_MAX_CPU_COUNT": "1",  # or each core would compile what maps need
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
         "PYTHONHASHSEED": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",

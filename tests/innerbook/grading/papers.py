@@ -127,20 +127,6 @@ def as_vscode(notebook: NotebookNode) -> bytes:
     return nbformat.writes(made).encode()
 
 
-def as_old_format(content: bytes) -> bytes:
-    """As IPython saved until 2015: notebooks of format 3."""
-    cells = []
-    for cell in json.loads(content)["cells"]:
-        if cell["cell_type"] == "code":
-            cells.append(
-                {"cell_type": "code", "input": cell["source"], "outputs": [], "metadata": {}, "language": "python"}
-            )
-        else:
-            cells.append({"cell_type": "markdown", "source": cell["source"], "metadata": {}})
-    made = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}}
-    return json.dumps({**made, "worksheets": [{"cells": cells, "metadata": {}}]}).encode()
-
-
 def older(notebook: NotebookNode) -> None:
     notebook.metadata.innerbook.release = "00000000"
 
@@ -259,7 +245,6 @@ def cases(port: int = 9) -> list[Case]:
         Case("broken-below/paper.ipynb", paper(RIGHT, answered_below), 9, "ok"),
         Case("broken-colab/paper.ipynb", as_colab(given), 9, "rebuilt", "metadata lost"),
         Case("broken-vscode/paper.ipynb", as_vscode(given), 9, "rebuilt", "re-ordered"),
-        Case("broken-format-3/paper.ipynb", as_old_format(good), 9, "rebuilt", "metadata lost"),
         Case("broken-json/paper.ipynb", good[:-99], 0, "unreadable"),
         Case("broken-empty/paper.ipynb", b"", 0, "unreadable"),
         Case("broken-list/paper.ipynb", b"[1, 2]", 0, "unreadable"),

@@ -25,6 +25,7 @@ from innerbook.grading.handed_in import find, which_homework
 from innerbook.grading.leaks import leaks, secrets
 from innerbook.grading.marking import Homework, points_of
 
+ROOT = Path(__file__).parents[3]
 TINY = Homework.read(MASTER)
 ESSAY = Homework.read(HOMEWORK / "essay" / "master.md")
 OPTIONS = Options(SHORT)
@@ -69,18 +70,19 @@ class Graded:
         ]
         roster += ["absent,Nobody,nobody@example.org,999"]
         (folder / "students.csv").write_text("\n".join(roster), encoding="utf-8")
-        self.command = [sys.executable, "-m", "innerbook.grading", str(self.folder), "--masters", str(HOMEWORK)]
+        self.command = [str(Path(sys.executable).with_name("innerbook")), "grade", str(self.folder)]
+        self.command += ["--masters", str(HOMEWORK)]
         self.command += ["--out", str(self.out), "--students", str(folder / "students.csv"), "--jobs", "2"]
         self.command += ["--cell-seconds", "12", "--paper-seconds", "90", "--memory", "0.9", "--column", "HW (7)"]
         self._killed()
-        done = subprocess.run(self.command, capture_output=True, text=True, encoding="utf-8", timeout=400)
+        done = subprocess.run(self.command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
         self.said = done.stdout
         self.marks = {row["file"]: row for row in rows(self.out / "marks.csv")}
 
     def _killed(self) -> None:
         """Start grading, and kill it when half of the papers are done."""
-        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(f"[{len(self.cases) // 2}/"):

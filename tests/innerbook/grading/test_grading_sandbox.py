@@ -112,6 +112,24 @@ found"""
     assert (tmp_path / "mnist" / "digits").read_text() == "7"
 
 
+def test_what_is_compiled_is_shared_and_a_paper_writes_its_own_copy_alone(tmp_path):
+    (tmp_path / "compiled").mkdir()
+    (tmp_path / "compiled" / "umap.nbi").write_text("7")
+    code = """\
+import os
+found = []
+for folder in (os.environ["NUMBA_CACHE_DIR"], "/compiled"):
+    found.append(open(f"{folder}/umap.nbi").read())
+    try:
+        open(f"{folder}/umap.nbi", "w").write("mine")
+    except OSError:
+        found.append("refused")
+found"""
+    for _ in range(2):  # the second paper reads nothing of the first
+        assert value(sandbox.run([code], SHORT, compiled=tmp_path)) == ["7", "7", "refused"]
+    assert (tmp_path / "compiled" / "umap.nbi").read_text() == "7"
+
+
 def test_disk_and_files_are_limited():
     code = """\
 import os
