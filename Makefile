@@ -32,11 +32,12 @@ book: .venv/ready
 
 test: check test-tensorflow test-jax
 
-# What needs no test run: style, types, and the files that the repository's host reads. None asks the network.
+# What needs no test run: style, types, spelling, and the files that the repository's host reads. None asks the network.
 check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell book homework src tests deploy benchmarks .github *.md *.yml *.toml Makefile CITATION.cff
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(ISSUE_FORMS)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
