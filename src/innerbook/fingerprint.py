@@ -62,7 +62,7 @@ def _libraries(names: Iterable[str]) -> set[str]:
     for name in names:
         path = _path(name)
         assert path is not None
-        found |= {module.split(".")[0] for module, _ in _imports(path.read_text(encoding="utf-8"))}
+        found |= {module.split(".")[0] for module, _ in imports(path.read_text(encoding="utf-8"))}
     return found - set(OWN) - set(sys.stdlib_module_names)
 
 
@@ -84,13 +84,13 @@ def imported_by(code: str) -> set[str]:
 
     A name that is imported from a package's face counts as its own module, not as the whole package.
     """
-    ours = [(module, name) for module, name in _imports(code) if module.split(".")[0] in OWN]
+    ours = [(module, name) for module, name in imports(code) if module.split(".")[0] in OWN]
     return {_home(module, name) if name else module for module, name in ours}
 
 
 # By the text, not the file: each page asks for the same twenty-five modules, and parsing one takes a while.
 @functools.cache
-def _imports(code: str) -> frozenset[tuple[str, str]]:
+def imports(code: str) -> frozenset[tuple[str, str]]:
     """Return what code imports, as pairs of a module and a name in it; the name is ``""`` for the module itself."""
     found: set[tuple[str, str]] = set()
     for node in ast.walk(ast.parse(code)):
@@ -107,7 +107,7 @@ def _home(module: str, name: str) -> str:
         return f"{module}.{name}"
     path = _path(module)
     if path is not None and path.name == "__init__.py":
-        for origin, own in _imports(path.read_text(encoding="utf-8")):
+        for origin, own in imports(path.read_text(encoding="utf-8")):
             if own == name:
                 return _home(origin, name)
     return module

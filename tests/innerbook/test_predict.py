@@ -85,6 +85,14 @@ def test_a_question_reads_as_text_and_tells_the_script_what_it_needs(tmp_path: P
     assert "predict.js" in (out / "page.html").read_text() and "predict.js" not in (out / "index.html").read_text()
 
 
+@pytest.mark.parametrize(("unit", "low", "high"), [("%", "0", "100"), ("of 9", "0", "9"), ("times", None, None)])
+def test_a_unit_may_bring_its_range(unit: str, low: str | None, high: str | None, tmp_path: Path) -> None:
+    asked = NUMBER.replace(":range: -5 to 100\n", "").replace(":unit: %", f":unit: {unit}")
+    out, warnings = build(tmp_path, page=asked)
+    assert warnings == ""
+    assert [(q.get("data-low"), q.get("data-high")) for q in questions(out / "page.html")] == [(low, high)]
+
+
 @pytest.mark.parametrize(("statement", "right"), [("it is | so", "1"), ("it is not", "2")])
 def test_a_statement_of_a_claim_says_which_option_is_right(statement: str, right: str, tmp_path: Path) -> None:
     out, warnings = build(tmp_path, page=CHOICE.replace("it is | so", statement))

@@ -4,7 +4,6 @@ Importing Keras with TensorFlow takes longer than some pages do. It starts no th
 it (`os.fork`), on Linux. Elsewhere each kernel imports for itself.
 """
 
-import ast
 import importlib
 import importlib.util
 import json
@@ -23,6 +22,8 @@ from typing import Any, NoReturn, cast
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+from innerbook import fingerprint
+
 _SERVE = "from innerbook.build import nursery; nursery.serve()"
 
 
@@ -30,14 +31,9 @@ def shared_imports(codes: Iterable[str]) -> list[str]:
     """Return the modules that more than one of these pieces of Python code imports, by name, in alphabetical order."""
     counts: Counter[str] = Counter()
     for code in codes:
-        found = set()
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                # Of a package also what may be its modules: from innerbook import zoo.
-                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        counts.update(found)
+        found = fingerprint.imports(code)
+        # Of a package also what may be its modules: from innerbook import zoo.
+        counts.update({module for module, _ in found} | {f"{module}.{name}" for module, name in found if name})
     return sorted(name for name, count in counts.items() if count > 1)
 
 

@@ -33,9 +33,10 @@ class measured(nodes.Part, nodes.TextElement):
 class Predict(SphinxDirective):
     """Asks one question; its name, the argument, stands before the reader's answer later.
 
-    ``measured`` is text with roles that says what was measured, ``unit`` and ``range`` (such as ``0 to 100``) go with a
-    number. ``right``, a statement of a claim as ``ID | statement``, decides between two options: the first is right if
-    the build has found the statement to hold, the second if not. Without it no option is called right or wrong.
+    ``measured`` is text with roles that says what was measured. ``unit`` and ``range`` (such as ``0 to 1000``) go with
+    a number; the units ``%`` and ``of 5`` bring a range of their own. ``right``, a statement of a claim as
+    ``ID | statement``, decides between two options: the first is right if the build has found the statement to hold,
+    the second if not. Without it no option is called right or wrong.
     """
 
     required_arguments, final_argument_whitespace, has_content = 1, True, True
@@ -63,11 +64,15 @@ class Predict(SphinxDirective):
     def _number(self) -> dict[str, str]:
         if "measured" not in self.options or "right" in self.options:
             raise ValueError("expected of a number what was measured, and no right option")
-        limits = re.fullmatch(r"(-?[\d.]+) to (-?[\d.]+)", self.options.get("range", "0 to 1"))
+        unit = self.options.get("unit", "")
+        most = re.fullmatch(r"of (\d+)", "of 100" if unit == "%" else unit)
+        told = self.options.get("range", f"0 to {most[1]}" if most else None)
+        if told is None:
+            return {"unit": unit}
+        limits = re.fullmatch(r"(-?[\d.]+) to (-?[\d.]+)", told)
         if limits is None or float(limits[1]) >= float(limits[2]):
-            raise ValueError(f"expected a range such as 0 to 100; received {self.options['range']!r}")
-        ends = {"low": limits[1], "high": limits[2]} if "range" in self.options else {}
-        return {"unit": self.options.get("unit", ""), **ends}
+            raise ValueError(f"expected a range such as 0 to 100; received {told!r}")
+        return {"unit": unit, "low": limits[1], "high": limits[2]}
 
     def _choice(self, count: int) -> dict[str, str]:
         if count < 2 or {"unit", "range"} & set(self.options):

@@ -101,7 +101,7 @@ def question(page: nodes.document) -> str:
     text = " ".join(begins[0].astext().split()) if begins else ""
     text = re.sub(r" \[[^][]+ \d{4}\]", "", text)  # papers lead nowhere there
     whole = re.match(r".{60,199}[.?!](?= |$)", text)  # as many sentences as there is room for
-    return whole[0] if whole else textwrap.shorten(text, 200, placeholder=" ...")
+    return whole[0] if whole else textwrap.shorten(text, 200, placeholder=" …")
 
 
 def list_index(app: Sphinx, doctree: nodes.document) -> None:
@@ -154,17 +154,24 @@ def pack(path: Path) -> str:
     with Image.open(path) as picture:
         if picture.mode not in ("RGB", "RGBA") or picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
             return path.name
-        with atomic_write(target) as temporary:
-            picture.convert("RGB").save(temporary, quality=90)
-    return target.name if 2 * target.stat().st_size < path.stat().st_size else path.name
+        packed = _webp(picture)
+    if 2 * len(packed) >= path.stat().st_size:
+        return path.name
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(packed)
+    return target.name
+
+
+def _webp(picture: Image.Image) -> bytes:
+    packed = BytesIO()
+    picture.convert("RGB").save(packed, "WEBP", quality=90)
+    return packed.getvalue()
 
 
 def _smaller(still: re.Match[str]) -> str:
     """Return a picture that stands in the page itself as WebP, if that takes less than half."""
-    picture, packed = Image.open(BytesIO(b64decode(still[1]))), BytesIO()
-    picture.convert("RGB").save(packed, "WEBP", quality=90)
-    address = "data:image/webp;base64," + b64encode(packed.getvalue()).decode()
-    return address if 2 * len(address) < len(still[0]) else still[0]
+    packed = b64encode(_webp(Image.open(BytesIO(b64decode(still[1]))))).decode()
+    return f"data:image/webp;base64,{packed}" if 2 * len(packed) < len(still[1]) else still[0]
 
 
 def finish_page(text: str, library: str) -> str:
