@@ -71,6 +71,18 @@ def test_every_picture_has_a_description_and_a_caption() -> None:
         assert len(options.get("figure", {}).get("caption", "")) > 20, f"{name}: {cell}"
 
 
+def test_figures_look_alike() -> None:
+    """Pages that draw use the course's style, and say themselves only what differs: the height, or the page's width."""
+    masters = ROOT.glob("homework/*/master.md")
+    drawing = [path for path in [*PAGES, *masters] if "import matplotlib.pyplot" in path.read_text("utf-8")]
+    assert len(drawing) > 30
+    for path in drawing:
+        text = path.read_text("utf-8")
+        assert text.count('plt.style.use("innerbook.course")') == 1, path
+        assert set(re.findall(r"figsize=\(([\d.]+),", text)) <= {"6.5", "8"}, path
+        assert re.findall(r"layout=|frameon=|labelsize=|rcParams|fontsize=(?:\d|1[01])\b", text) == [], path
+
+
 # The guide is no chapter: it asks nothing and claims nothing.
 @pytest.mark.parametrize("path", [p for p in CHAPTERS if p.parent.name != "book"], ids=lambda path: path.stem)
 def test_every_chapter_has_its_parts(path: Path) -> None:

@@ -147,8 +147,9 @@ def scatter_grid(rows: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarra
         check_points(maps, labels, 2)
     check_digits(labels)
     (width,) = columns
+    side = min(3.0, 8 / width)
     figure, axes = plt.subplots(
-        len(rows), width, figsize=(3 * width, 3 * len(rows) + 0.2), squeeze=False, layout="constrained"
+        len(rows), width, figsize=(side * width, side * len(rows) + 0.2), squeeze=False, layout="constrained"
     )
     for row, (row_name, maps) in zip(axes, rows.items(), strict=True):
         for ax, (name, points) in zip(row, maps.items(), strict=True):

@@ -44,6 +44,14 @@ def test_a_module_that_the_page_does_not_import_is_not_in_its_key(source: Path) 
     assert before[0] != after[0] and before[1] == after[1]
 
 
+def test_how_figures_look_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys.of_code(ROOT, "x = 1")
+    style = (ROOT / "src/innerbook/course.mplstyle").read_text(encoding="utf-8")
+    (tmp_path / "course.mplstyle").write_text(style + "font.size: 20\n", encoding="utf-8")
+    monkeypatch.setattr(keys.resources, "files", lambda package: tmp_path)
+    assert keys.of_code(ROOT, "x = 1") != before
+
+
 def test_scale_seeds_and_versions_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = book(tmp_path, "")
     found = [keys.of_code(root, "x = 1")]

@@ -233,7 +233,7 @@ def test_resnet50_knows_a_cat_and_an_espresso(resnet50: dict[str, np.ndarray]) -
     for name, weight in by_name.items():
         weight.assign(resnet50[name])
     photographs = data.load_photographs(224)
-    images = 255 * np.array([photographs["chelsea"], photographs["coffee"]])
+    images = 255 * np.array([photographs["cat"], photographs["cup"]])
     p = network.predict(keras.applications.resnet.preprocess_input(images), verbose=0)
     assert [resnet50["labels"][i] for i in p.argmax(axis=1)] == ["Egyptian_cat", "espresso"]
     assert p.max(axis=1).min() > 0.7

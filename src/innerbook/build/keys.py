@@ -2,12 +2,14 @@
 
 jupyter-cache knows a page by its code cells and its kernel. The rest is folded into the kernel's metadata here, both
 when the build fills the cache and when Sphinx reads it: the modules of ours that the page imports, by the same
-fingerprint as results on disk, the locked versions, Python, scale, seeds, and whether the data are the real ones.
+fingerprint as results on disk, how figures look, the locked versions, Python, scale, seeds, and whether the data are
+the real ones.
 """
 
 import json
 import re
 import sys
+from importlib import resources
 from pathlib import Path
 
 import yaml
@@ -25,6 +27,7 @@ def of_code(root: Path, code: str) -> str:
     now = settings.current()
     return fingerprint.of_values(
         fingerprint.of_modules(modules),
+        resources.files("innerbook").joinpath("course.mplstyle").read_text(encoding="utf-8"),
         (root / "requirements.lock").read_text(encoding="utf-8"),
         sys.version_info[:2],
         now.scale,

@@ -2,18 +2,19 @@
 
 import numpy as np
 
-# All free to use; what they show, and who made them.
-PHOTOGRAPHS = {
-    "chelsea": "a cat, by Stefan van der Walt, CC0",
-    "coffee": "a cup of espresso, by Rachel Michetti, CC0",
-    "astronaut": "Eileen Collins, by NASA, public domain",
-    "rocket": "a rocket on its pad, by SpaceX, CC0",
-    "china": "a temple, by danielbuechele, CC BY 2.0",
-    "flower": "a dahlia, by vultilion, CC BY 2.0",
-    "hubble_deep_field": "galaxies, by NASA, public domain",
-    "immunohistochemistry": "stained tissue, by CMMI, no known restrictions",
-    "retina": "a retina, by Mikael Häggström, CC0",
+# All free to use; the files that hold them, what they show, and who made them.
+_FILES = {
+    "cat": ("chelsea", "a cat, by Stefan van der Walt, CC0"),
+    "cup": ("coffee", "a cup of espresso, by Rachel Michetti, CC0"),
+    "astronaut": ("astronaut", "Eileen Collins, by NASA, public domain"),
+    "rocket": ("rocket", "a rocket on its pad, by SpaceX, CC0"),
+    "temple": ("china", "a temple, by danielbuechele, CC BY 2.0"),
+    "dahlia": ("flower", "a dahlia, by vultilion, CC BY 2.0"),
+    "galaxies": ("hubble_deep_field", "galaxies, by NASA, public domain"),
+    "tissue": ("immunohistochemistry", "stained tissue, by CMMI, no known restrictions"),
+    "retina": ("retina", "a retina, by Mikael Häggström, CC0"),
 }
+PHOTOGRAPHS = {name: shows for name, (_, shows) in _FILES.items()}
 
 
 def load_photographs(side: int) -> dict[str, np.ndarray]:
@@ -32,8 +33,8 @@ def load_photographs(side: int) -> dict[str, np.ndarray]:
     if not 1 <= side <= 300:
         raise ValueError(f"side must be from 1 to 300 pixels; received {side}")
     found = {}
-    for name in PHOTOGRAPHS:
-        image = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(skimage.data, name)()
+    for name, (file, _) in _FILES.items():
+        image = load_sample_image(f"{file}.jpg") if file in ("china", "flower") else getattr(skimage.data, file)()
         squared = ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BOX)
         found[name] = np.asarray(squared, "float32") / 255
     return found
