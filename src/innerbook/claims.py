@@ -51,13 +51,15 @@ class Claim:
         random: false if nothing in the experiment is random; then one run is enough.
         seeds: what the runs are. The default is that run i has seed i, from the first seed of the settings on.
         digits: decimal places shown.
+        figures: what the document prints for some of the measurements, by their names; the report sets it beside ours.
 
     Attributes:
         runs: the number of runs.
         fallbacks: what something stood in for when the claim was made; see `innerbook.data.fallbacks`.
 
     Raises:
-        ValueError: there are no statements, numbers of runs differ or are below 5, or a measurement is not finite.
+        ValueError: there are no statements, numbers of runs differ or are below 5, a measurement is not finite, or
+            a figure belongs to no measurement.
         TypeError: a statement has something else where truth values belong, such as numbers or values that are
             missing, or a measurement has no numbers.
     """
@@ -71,6 +73,7 @@ class Claim:
     random: bool = True
     seeds: str = ""
     digits: int = 3
+    figures: Mapping[str, float] = field(default_factory=dict)
     runs: int = field(init=False)
     fallbacks: tuple[str, ...] = field(init=False, default_factory=_fallbacks)
 
@@ -96,6 +99,8 @@ class Claim:
                     f"expected True or False for each run; statement {name!r} has {np.asarray(truth).dtype}, "
                     f"such as {truth[0]}. Is a comparison missing?"
                 )
+        if unknown := set(self.figures) - set(self.measured):
+            raise ValueError(f"expected figures of {list(self.measured)}; received one of {', '.join(sorted(unknown))}")
         if self.scale not in ("class", "paper"):
             raise ValueError(f"scale must be 'class' or 'paper'; received {self.scale!r}")
         if not self.seeds:
@@ -117,7 +122,7 @@ class Claim:
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values: medians and ranges, and in how many runs each statement was true.
 
-        ``"fallbacks"`` is there only if something stood in.
+        ``"figures"`` is there only if the document prints some, ``"fallbacks"`` only if something stood in.
         """
         measured = {
             name: {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
@@ -135,6 +140,7 @@ class Claim:
             "seeds": self.seeds,
             "digits": self.digits,
         }
+        facts |= {"figures": {name: float(figure) for name, figure in self.figures.items()}} if self.figures else {}
         return facts | ({"fallbacks": list(self.fallbacks)} if self.fallbacks else {})
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:

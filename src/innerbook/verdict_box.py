@@ -1,6 +1,7 @@
 """How a verdict is shown, from the facts of `innerbook.claims.Claim.as_dict`: on its page and in the report."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,10 +74,12 @@ def measurements(facts: Facts) -> str:
 def spread(figures: Mapping[str, float], digits: int = 3) -> str:
     """Return a measurement's ``"median"`` and its range, ``"min"`` to ``"max"``; one value if all runs agree.
 
-    Whole numbers are shown as such, others with `digits` decimal places.
+    Whole numbers are shown as such, others with `digits` decimal places, one less for each power of ten in the largest.
     """
-    whole = all(float(figures[name]).is_integer() for name in ("median", "min", "max"))
-    median, low, high = (f"{figures[name]:.{0 if whole else digits}f}" for name in ("median", "min", "max"))
+    values = [float(figures[name]) for name in ("median", "min", "max")]
+    tens = math.floor(math.log10(max(1.0, *map(abs, values))))
+    places = 0 if all(value.is_integer() for value in values) else max(0, digits - tens)
+    median, low, high = (f"{value:,.{places}f}" for value in values)
     return median if low == high else f"{median} ({low} to {high})"
 
 

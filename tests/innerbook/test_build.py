@@ -84,7 +84,11 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path, "index", "(document-x)=\n# A small book\n")
     write(tmp_path, "claim", TOP + CLAIM)
     write(tmp_path, "data", "\ufeff" + TOP + DATA)  # some editors put a byte-order mark before a page
-    write(tmp_path, "report", "# Report\n\n```{claims-glance}\n```\n\n```{claims-table}\n```\n\n" + REPORTED)
+    write(
+        tmp_path,
+        "report",
+        "# Report\n\n```{claims-glance}\n```\n\n```{claims-published}\n```\n\n```{claims-table}\n```\n\n" + REPORTED,
+    )
     # The packages are the copies, so that a test can change them.
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
     # The small set needs no network, so the test says the same on every machine.

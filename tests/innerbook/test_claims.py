@@ -76,6 +76,11 @@ def test_json_holds_median_and_range() -> None:
     assert facts["holds"] == {"a": 4} and facts["runs"] == 5 and facts["verdict"] == "reproduced"
 
 
+def test_printed_figures_are_told_where_there_are_some() -> None:
+    told = claim(figures={"accuracy": np.float32(0.5)}).as_dict()
+    assert json.loads(json.dumps(told))["figures"] == {"accuracy": 0.5} and "figures" not in claim().as_dict()
+
+
 def test_runs_that_agree_are_shown_as_one_value_and_seeds_are_told() -> None:
     box = claim(measured={"accuracy": [0.5] * 5}, seeds="0 (network), 0 to 4 (starts)")._repr_mimebundle_()
     assert "accuracy: 0.500\n" in box["text/plain"] + "\n"
@@ -113,6 +118,9 @@ def test_a_spread_fits_a_sentence_and_a_table() -> None:
     assert verdict_box.spread(figures, 1) == "1.2 (0.5 to 3.0)"
     assert verdict_box.spread(dict.fromkeys(figures, 2.5), 1) == "2.5"
     assert verdict_box.spread({"median": 7.0, "min": 3.0, "max": 9.0}) == "7 (3 to 9)"  # whole numbers stay whole
+    large = {"median": 48_988.169, "min": 1_628.976, "max": 7_601_772.152}
+    assert verdict_box.spread(large) == "48,988 (1,629 to 7,601,772)"
+    assert verdict_box.spread({"median": 13.5438, "min": -0.4156, "max": 16.3137}) == "13.54 (-0.42 to 16.31)"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +176,7 @@ def test_a_notebook_on_disk_keeps_the_order_of_the_measurements() -> None:
         ({"measured": {"accuracy": [0.1] * 4}, "holds": {"a": [True] * 4}}, "at least 5 runs"),
         ({"measured": {"accuracy": [0.1, 0.2, 0.3, 0.4, np.nan]}}, "finite measurements"),
         ({"scale": "huge"}, "received 'huge'"),
+        ({"figures": {"accuracy": 0.5, "loss": 0.1}}, "received one of loss"),
     ],
 )
 def test_a_poor_claim_is_refused(change: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from innerbook.build import glance, report, results
+from innerbook.build import glance, published, report, results
 from innerbook.build.pages import chapter_numbers, toc_names
 from innerbook.claims import held
 
@@ -68,6 +68,39 @@ def test_each_verdict_has_a_shape_of_its_own() -> None:
     assert len(shapes) == 3
     with pytest.raises(ValueError, match=r"expected a verdict of reproduced, .*; received 'perhaps'"):
         glance.mark("perhaps", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("figure", "low", "middle", "high", "places"),
+    [
+        (0.9, 0.8, 0.85, 1.0, (10, 45, 150, 80)),  # linear: a pixel is 0.2 / 140
+        (1.0, 10.0, 100.0, 10_000.0, (45, 80, 150, 10)),  # far apart: a power of ten is 35 pixels
+        (0.5, 0.5, 0.5, 0.5, (80, 80, 80, 80)),
+        (0.0, 0.0, 25.0, 100.0, (10, 45, 150, 10)),  # no logarithm of zero
+    ],
+)
+def test_a_ruler_is_to_scale(figure: float, low: float, middle: float, high: float, places: tuple[float, ...]) -> None:
+    tree = ET.fromstring(published.ruler(figure, {"median": middle, "min": low, "max": high}))
+    _, bar, dot, stroke = tree
+    first, last = re.findall(r"[MH]([\d.]+)", bar.get("d", ""))
+    (told,) = re.findall(r"M([\d.]+) 1V", stroke.get("d", ""))
+    assert (*map(float, (first, dot.get("cx"), last, told)),) == places  # type: ignore[arg-type]
+
+
+def test_a_printed_figure_stands_beside_what_was_measured_at_the_documents_size() -> None:
+    claims = [claim("A1"), claim("B2") | {"figures": {"é, | n": 0.1235}}, claim("B3") | {"figures": {"é, | n": 2.0}}]
+    kept = {"B2": claim("B2", scale="paper") | {"measured": {"é, | n": {"median": 0.2, "min": 0.1, "max": 0.3}}}}
+    kept["B3"] = claim("B3", scale="paper") | {"measured": {"other": {"median": 0.2, "min": 0.1, "max": 0.3}}}
+    tree = ET.fromstring(published.table(claims, kept, lambda page: f"{page}.html"))
+    rows = [["".join(cell.itertext()) for cell in row] for row in tree.iter("tr")][1:]
+    assert rows == [
+        ["B2", "é, | n", "0.1235", "0.200 (0.100 to 0.300)"],
+        ["B3", "é, | n", "2", "0.100 (0.000 to 0.250), at class scale"],
+    ]
+    assert [link.get("href") for link in tree.iter("a")] == ["book/B2.html", "book/B3.html"]
+    # The row at another size may have another figure of the same log.
+    kept["B2"]["figures"] = {"é, | n": 0.5}
+    assert [figure for _, _, figure, _ in published.figures(claims[1], kept)] == [0.5]
 
 
 def test_the_documents_size_comes_first_where_it_was_run() -> None:

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from innerbook import verdict_box
-from innerbook.build import glance, results
+from innerbook.build import glance, published, results
 from innerbook.memory import atomic_write
 
 _BADGES = {"reproduced": "bdg-success", "partly": "bdg-warning", "not reproduced": "bdg-danger"}
@@ -58,6 +58,16 @@ class ClaimsGlance(_OfClaims):
             judged(self.claims(), kept(self.env.app)), lambda page: builder.get_relative_uri(here, page)
         )
         return [nodes.raw("", drawn, format="html")]
+
+
+class ClaimsPublished(_OfClaims):
+    """Sets each figure that a document prints beside what was measured."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as HTML."""
+        builder, here = self.env.app.builder, self.env.docname
+        found = published.table(self.claims(), kept(self.env.app), lambda page: builder.get_relative_uri(here, page))
+        return [nodes.raw("", found, format="html")]
 
 
 class ClaimsTable(_OfClaims):
@@ -163,5 +173,6 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Register with Sphinx what this module does."""
     app.add_directive("claims-glance", ClaimsGlance)
+    app.add_directive("claims-published", ClaimsPublished)
     app.add_directive("claims-table", ClaimsTable)
     app.connect("build-finished", write_files)

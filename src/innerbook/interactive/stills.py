@@ -43,22 +43,24 @@ def film(
     captions: Sequence[str],
     curves: Mapping[str, Mapping[str, np.ndarray]],
 ) -> str:
-    """Return four frames of the first films, those that have room on a sheet: a row for each panel, one for the curves.
+    """Return four frames of the first films, two of wide ones: a row for each panel, one for the curves.
 
-    Cells are bytes as the view holds them: 0 is white, 254 black, and 255 no unit.
+    Films are shown as far as they have room on a sheet. Cells are bytes as the view holds them: 0 is white, 254 black,
+    and 255 no unit.
     """
-    frames = np.unique(np.linspace(0, len(captions) - 1, 4).round().astype(int))
     per_film = len(next(iter(films.values()))) + bool(curves)
     shown = list(films)[: max(1, _MOST_ROWS // per_film)]
     rows = [(name, panel, cells) for name in shown for panel, cells in films[name].items()]
     heights = [cells.shape[1] / cells.shape[2] for *_, cells in rows] + [0.7 for name in shown if name in curves]
-    figure = Figure(figsize=(7, 1.7 * sum(heights) + 0.6), layout="constrained")
+    across = 4 if max(heights) > 0.5 else 2
+    frames = np.unique(np.linspace(0, len(captions) - 1, across).round().astype(int))
+    figure = Figure(figsize=(7, 6.8 / across * sum(heights) + 0.6), layout="constrained")
     axes = figure.subplots(len(heights), len(frames), squeeze=False, height_ratios=heights)
     for ax, frame in zip(axes[0], frames, strict=True):
-        ax.set_title(fill(captions[frame], 24), fontsize=_SMALL)
+        ax.set_title(fill(captions[frame], 96 // across), fontsize=_SMALL)
     for line, height, (name, panel, cells) in zip(axes, heights, rows, strict=False):
         label = panel if len(films) == 1 else f"{name}: {panel}"
-        line[0].set_ylabel(fill(label, max(8, int(24 * height))), fontsize=_SMALL)
+        line[0].set_ylabel(fill(label, max(8, int(96 / across * height))), fontsize=_SMALL)
         for ax, frame in zip(line, frames, strict=True):
             _grey(ax, cells[frame])
     for line, name in zip(axes[len(rows) :], shown, strict=False):
