@@ -22,7 +22,10 @@ const facts = new Map(rows.map((row, place) => {
   const button = document.createElement("button");
   button.type = "button";
   button.append(...(head.querySelector("p") ?? head).childNodes);
-  head.replaceChildren(button);
+  // On paper plain text: Chromium draws no button in a head that a table repeats overleaf.
+  const told = Object.assign(document.createElement("span"), {className: "on-paper", textContent: button.textContent});
+  told.setAttribute("aria-hidden", "true");
+  head.replaceChildren(button, told);
   button.addEventListener("click", () => {
     const up = head.getAttribute("aria-sort") !== "ascending";
     [...head.parentNode.cells].forEach(other => other.removeAttribute("aria-sort"));

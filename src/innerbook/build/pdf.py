@@ -15,7 +15,7 @@ from urllib.parse import unquote, urldefrag
 
 import yaml
 from pypdf import PageObject, PdfReader, PdfWriter
-from pypdf.generic import ArrayObject, NameObject
+from pypdf.generic import ArrayObject, NameObject, TextStringObject
 
 from innerbook import settings
 from innerbook.build import pages
@@ -34,7 +34,8 @@ _STYLE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}<
 body {{ font: 11pt/1.5 sans-serif; margin: 0; }}
 h1 {{ font-size: 30pt; margin: 60mm 0 5mm; }} h2 {{ font-size: 18pt; break-before: page; }}
 h3 {{ font-size: 11pt; margin: 5mm 0 1mm; break-after: avoid; }}
-p {{ display: flex; gap: 2mm; margin: 0; break-inside: avoid; }} p i {{ flex: 1; border-bottom: 1px dotted #888; }}
+p {{ display: flex; align-items: baseline; gap: 2mm; margin: 0; break-inside: avoid; }}
+a {{ color: inherit; text-decoration: none; }} p i {{ flex: 1; border-bottom: 1px dotted #888; }}
 .number {{ height: 296mm; break-after: page; position: relative; font-size: 9pt; color: #444; }}
 .number span {{ position: absolute; bottom: 8mm; width: 100%; text-align: center; }}
 </style>{body}</html>"""
@@ -113,9 +114,9 @@ def _join(browser: str, site: Path, chapters: list[Chapter], printed: list[PdfRe
     """Return the book: title, contents, chapters, with page numbers, bookmarks and links between its pages."""
     lengths = [len(reader.pages) for reader in printed]
     # The contents name page numbers, which wait for the contents' own length.
-    front = _contents(browser, chapters, [0] * len(chapters), folder)
+    front = _contents(browser, site, chapters, [0] * len(chapters), folder)
     starts = [len(front.pages) + sum(lengths[:i]) for i in range(len(chapters))]
-    front = _contents(browser, chapters, starts, folder)
+    front = _contents(browser, site, chapters, starts, folder)
     book = PdfWriter()
     book.append(front, import_outline=False)
     for part, members in groupby(zip(chapters, printed, starts, strict=True), lambda member: member[0].part):
@@ -127,15 +128,19 @@ def _join(browser: str, site: Path, chapters: list[Chapter], printed: list[PdfRe
             book.add_outline_item(title=chapter.title, page_number=start, parent=parent)
     _link(book, {(site / f"{c.name}.html").as_posix(): start for c, start in zip(chapters, starts, strict=True)})
     _number(browser, book.pages, len(front.pages), folder)
+    book.root_object[NameObject("/Lang")] = TextStringObject("en")
+    book.page_mode = "/UseOutlines"
     book.add_metadata({"/Title": "Inner View", "/Author": "the Inner View authors"})
     return book
 
 
-def _contents(browser: str, chapters: list[Chapter], starts: list[int], folder: Path) -> PdfReader:
+def _contents(browser: str, site: Path, chapters: list[Chapter], starts: list[int], folder: Path) -> PdfReader:
     lines = ["<h1>Inner View</h1><div>What hidden layers know: executable tutorials</div><h2>Contents</h2>"]
     for part, members in groupby(zip(chapters, starts, strict=True), lambda member: member[0].part):
         lines += [f"<h3>{escape(part)}</h3>"] if part else []
-        lines += [f"<p>{escape(chapter.title)} <i></i> {start + 1}</p>" for chapter, start in members]
+        for chapter, start in members:
+            address = (site / f"{chapter.name}.html").as_uri()
+            lines.append(f'<p><a href="{escape(address)}">{escape(chapter.title)}</a> <i></i> {start + 1}</p>')
     return _printed(browser, "\n".join(lines), "25mm 22mm", folder)
 
 
@@ -156,12 +161,14 @@ def _printed(browser: str, body: str, margin: str, folder: Path) -> PdfReader:
 
 
 def _link(book: PdfWriter, starts: dict[str, int]) -> None:
-    """Let links to pages of the book lead to where they are printed."""
+    """Let links to pages of the book lead to where they are printed, and other files of the site nowhere."""
     for page in book.pages:
         for reference in page.get("/Annots", []):
             link = reference.get_object()
             address, _ = urldefrag(str(link.get("/A", {}).get("/URI", "")))
+            if not address.startswith("file:"):
+                continue
+            del link["/A"]
             start = starts.get(unquote(re.sub(r"^file://(?=/)", "", address)))
             if start is not None:
-                del link["/A"]
                 link[NameObject("/Dest")] = ArrayObject([book.pages[start].indirect_reference, NameObject("/Fit")])

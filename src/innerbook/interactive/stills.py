@@ -88,7 +88,7 @@ def clouds(places: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
     """Return dots at their places on canvases of 320 x 320 pixels, four in a row, and digits at the dots' medians."""
     columns = min(len(places), 4)
     rows = math.ceil(len(places) / columns)
-    figure = Figure(figsize=(1.75 * columns, 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(7, (7 / columns + 0.15) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     colours = np.array(DIGIT_COLOURS)[labels]
     for ax in axes[len(places) :]:
@@ -122,14 +122,14 @@ def ellipses(names: Sequence[str], kappa: int, colour: str) -> str:
         [(float(kappa), 1.0, 0.0)],
         [(kappa ** (i / 11), 0.5, turn) for i, turn in enumerate(turns)],
     ]
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    figure = Figure(figsize=(7, 3), layout="constrained")
     for ax, name, half_axes, most in zip(figure.subplots(1, 3), names, shapes, (1, kappa, kappa), strict=True):
         for across, down, turn in half_axes:
             ax.add_patch(Ellipse((0, 0), 2 * across, 2 * down, angle=turn, color=colour))
         ax.add_patch(Circle((0, 0), 1, fill=False, linestyle="--"))
         ax.plot(0, 0, "ks", markersize=3)
         ax.set(xlim=(-1.1 * most, 1.1 * most), ylim=(-1.1 * most, 1.1 * most), aspect="equal", xticks=[], yticks=[])
-        ax.set_title(fill(f"{name}, condition number {kappa}", 34), fontsize=_SMALL)
+        ax.set_title(fill(f"{name}, condition number {kappa}", 28), fontsize=_SMALL)
     return _drawn(figure)
 
 
