@@ -1,5 +1,7 @@
 """The book as one PDF, of a small site."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser
 from pypdf import PdfReader
@@ -43,7 +45,7 @@ def test_contents_bookmarks_and_links_lead_to_the_pages(book: PdfReader) -> None
     for title, start in zip(("index", "alpha", "gamma"), at.values(), strict=True):
         assert f"{title} {start + 1}" in contents
     marks: list[tuple[str, int]] = []
-    waiting = list(book.outline)
+    waiting: list[Any] = list(book.outline)
     while waiting:
         mark = waiting.pop(0)
         if isinstance(mark, list):

@@ -84,7 +84,7 @@ def test_a_ruler_is_to_scale(figure: float, low: float, middle: float, high: flo
     _, bar, dot, stroke = tree
     first, last = re.findall(r"[MH]([\d.]+)", bar.get("d", ""))
     (told,) = re.findall(r"M([\d.]+) 1V", stroke.get("d", ""))
-    assert (*map(float, (first, dot.get("cx"), last, told)),) == places  # type: ignore[arg-type]
+    assert (*map(float, (first, dot.get("cx"), last, told)),) == places
 
 
 def test_a_printed_figure_stands_beside_what_was_measured_at_the_documents_size() -> None:
