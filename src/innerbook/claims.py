@@ -51,6 +51,7 @@ class Claim:
         random: false if nothing in the experiment is random; then one run is enough.
         seeds: what the runs are. The default is that run i has seed i, from the first seed of the settings on.
         digits: decimal places shown.
+        at_size: the names of statements that only the document's size can show; at class scale they are not in `holds`.
         figures: what the document prints for some of the measurements, by their names; the report sets it beside ours.
 
     Attributes:
@@ -73,6 +74,7 @@ class Claim:
     random: bool = True
     seeds: str = ""
     digits: int = 3
+    at_size: Sequence[str] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     runs: int = field(init=False)
     fallbacks: tuple[str, ...] = field(init=False, default_factory=_fallbacks)
@@ -122,7 +124,7 @@ class Claim:
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values: medians and ranges, and in how many runs each statement was true.
 
-        ``"figures"`` is there only if the document prints some, ``"fallbacks"`` only if something stood in.
+        ``"at_size"``, ``"figures"`` and ``"fallbacks"`` are there only if they hold something.
         """
         measured = {
             name: {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
@@ -140,6 +142,7 @@ class Claim:
             "seeds": self.seeds,
             "digits": self.digits,
         }
+        facts |= {"at_size": list(self.at_size)} if self.at_size else {}
         facts |= {"figures": {name: float(figure) for name, figure in self.figures.items()}} if self.figures else {}
         return facts | ({"fallbacks": list(self.fallbacks)} if self.fallbacks else {})
 

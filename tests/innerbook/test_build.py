@@ -243,6 +243,9 @@ def test_pages_that_were_not_executed_keep_their_results(book: Path, monkeypatch
     keep(kept, wider, json.loads(before)[1])
     facts = json.loads(page.code_cells[0].outputs[0].data[MIME]) | {"scale": "class"}
     page.code_cells[0].outputs[0].data[MIME] = json.dumps(facts)
+    with pytest.raises(ValueError, match="statements that the page does not make"):  # nor any other of its own
+        results.write_results(book, [page])
+    page.code_cells[0].outputs[0].data[MIME] = json.dumps(facts | {"at_size": ["the published figure, too"]})
     results.write_results(book, [page])  # what only the document's size can show
     keep(kept, {**wider, "claim": "all was well"})
     with pytest.raises(ValueError, match="X1 of book/claim with statements that the page does not make"):

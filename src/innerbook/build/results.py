@@ -70,9 +70,10 @@ def counted(claim: dict[str, Any]) -> dict[str, bool]:
 def _check_fit(kept: Rows, found: dict[str, dict[str, Any]], built: set[str]) -> None:
     for row in kept:
         if row["page"] in built:
-            now = found.get(row["id"], {"page": None, "claim": "", "holds": {}, "scale": "paper"})
-            # At class scale a page may leave out what only the document's size can show, such as a published figure.
-            expected = [name for name in row["holds"] if name in now["holds"] or now["scale"] == "paper"]
+            now = found.get(row["id"], {"page": None, "claim": "", "holds": {}})
+            # At class scale a page may leave out what only the document's size can show, if it says so.
+            left_out = set(now.get("at_size", ())) - set(now["holds"])
+            expected = [name for name in row["holds"] if name not in left_out]
             if (now["page"], now["claim"], list(now["holds"])) != (row["page"], row["claim"], expected):
                 raise ValueError(
                     f"{PAPER_RESULTS} holds {row['id']} of {row['page']} with statements that the page does not make: "
