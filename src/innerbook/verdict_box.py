@@ -97,9 +97,13 @@ def _opening(facts: Facts, held: Held) -> str:
     true, n = sum(held.values()), len(held)
     counts = [_WORDS[count] if count < len(_WORDS) else f"{count}" for count in (true, n)]
     of = f"{counts[0]} of its {counts[1]} statements {'is' if true < 2 else 'are'}" if true < n else "each statement is"
+    if (true, n) == (0, 2):
+        of = "neither of its two statements is"
     if n == 1:
         of = "its one statement is" if true else "its one statement is not"
-    share = " in at least four of five runs" if facts["runs"] > 1 else ""
+    runs = facts["runs"]
+    enough = [_WORDS[count] if runs < len(_WORDS) else f"{count}" for count in (math.ceil(0.8 * runs - 1e-9), runs)]
+    share = f" in at least {enough[0]} of {enough[1]} runs" if runs > 1 else ""
     return f"{_OPENINGS[facts['verdict']]}: {of} true{share}."
 
 

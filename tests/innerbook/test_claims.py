@@ -130,13 +130,20 @@ def test_a_spread_fits_a_sentence_and_a_table() -> None:
         ((5,), "The claim holds: its one statement is true in"),
         ((5, 1, 0), "The claim holds in part: one of its three statements is true in"),
         ((5, 5, 0), "The claim holds in part: two of its three statements are true in"),
-        ((0, 3), "It does not hold: none of its two statements is true in"),
+        ((0, 3), "It does not hold: neither of its two statements is true in"),
         ((2,), "It does not hold: its one statement is not true in"),
     ],
 )
 def test_the_box_opens_with_a_sentence(counts: tuple[int, ...], opening: str) -> None:
     box = claim(holds=truths(*counts))._repr_mimebundle_()
     assert opening in box["text/html"] and opening in box["text/plain"].splitlines()[1]
+
+
+def test_the_box_says_how_many_of_its_runs_are_enough() -> None:
+    box = claim(measured={"n": np.ones(9)}, holds={"it is": np.ones(9, bool)})._repr_mimebundle_()["text/plain"]
+    assert "in at least eight of nine runs" in box
+    box = claim(measured={"n": np.ones(15)}, holds={"it is": np.ones(15, bool)})._repr_mimebundle_()["text/plain"]
+    assert "in at least 12 of 15 runs" in box
 
 
 def test_the_box_tells_its_scale_and_the_summary_names_what_holds() -> None:
