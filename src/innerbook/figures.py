@@ -82,6 +82,8 @@ def strip(ax: Axes, groups: Mapping[str, np.ndarray], ylabel: str) -> Axes:
 def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: float = 0.95) -> np.ndarray:
     """Draw square images in a grid, a named row for each array of images; return the Axes, ``(rows, columns)``.
 
+    An image is `size` inches wide, or less: the grid is 8 inches wide at most, as the page is.
+
     Images in colour, floats of shape ``(n, side, side, 3)``, are cut off at 0 and 1. Grey ones are ``(n, pixels)``,
     ``(n, side, side)`` or ``(n, side, side, 1)``. A grey row with negative values is drawn in blue (negative), white
     (0) and red (positive), else in white to black; each image has its own scale, from 0 to its own largest value.
@@ -95,6 +97,7 @@ def image_grid(rows: Mapping[str, np.ndarray], columns: Sequence[str], size: flo
         if len(images) != len(columns):
             raise ValueError(f"expected {len(columns)} images, one for each column; row {name!r} has {len(images)}")
     height, width = len(rows), len(columns)
+    size = min(size, (8 - 0.6) / width)
     figure, axes = plt.subplots(
         height, width, figsize=(size * width + 0.6, size * height + 0.3), squeeze=False, layout="constrained"
     )
