@@ -157,7 +157,7 @@ def test_a_book_from_nothing_and_again_after_changes(book: Path, users_own: None
     claims = json.loads((book / "_build" / "claims.json").read_text())
     assert [(c["id"], c["page"], c["verdict"], c["runs"]) for c in claims] == [("X1", "book/claim", "reproduced", 5)]
     assert "reproduced" in page(book, "report") and 'href="claim.html"' in page(book, "report")
-    glance, table = page(book, "report").split("<table")
+    glance, _, table = page(book, "report").split("<table")
     counts = glance.split("glance-counts")[1].split("</p>")[0]
     assert re.findall(r"\d", re.sub("<.*?>", "", counts)) == ["1", "0", "0"]
     assert 'href="claim.html" title="reproduced, 1 of 1 statements hold. all is well"' in glance

@@ -161,7 +161,7 @@ SCRIPTS = [
 def test_a_script_makes_maps_or_says_what_it_lacks(tmp_path: Path) -> None:
     def start(run: str, ending: str, message: str) -> subprocess.CompletedProcess[str]:
         script = SCRIPT + ending
-        file = tmp_path / f"script{len(ending)}.py"
+        file = tmp_path / f"{run}{len(ending)}.py"  # each has one of its own, for they run side by side
         file.write_text(script)
         arguments = {"file": [f"{file}"], "pipe": ["-"], "command": ["-c", script]}[run]
         return subprocess.run([sys.executable, *arguments], input=script, capture_output=True, text=True)
