@@ -11,13 +11,11 @@ from innerbook import settings, verdict_box
 
 Verdict = Literal["reproduced", "partly", "not reproduced"]
 MIME = "application/vnd.innerview.claim+json"
-# A statement holds if it is true in this share of the runs; the report counts by it, too.
-ENOUGH = 0.8
 
 
 def held(counts: Mapping[str, int], runs: int) -> dict[str, bool]:
     """Say of each statement whether it holds, from the number of runs in which it is true."""
-    return {name: count / runs >= ENOUGH for name, count in counts.items()}
+    return {name: count / runs >= verdict_box.ENOUGH for name, count in counts.items()}
 
 
 def _fallbacks() -> tuple[str, ...]:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# A statement holds if it is true in this share of the runs; the report counts by it, too.
+ENOUGH = 0.8
 # More measurements than these are folded away, so that the verdict and its reasons are seen together.
 UNFOLDED = 6
 # The place in a box where the build shows the result at the document's size.
@@ -102,7 +104,7 @@ def _opening(facts: Facts, held: Held) -> str:
     if n == 1:
         of = "its one statement is" if true else "its one statement is not"
     runs = facts["runs"]
-    enough = [_WORDS[count] if runs < len(_WORDS) else f"{count}" for count in (math.ceil(0.8 * runs - 1e-9), runs)]
+    enough = [_WORDS[count] if runs < len(_WORDS) else f"{count}" for count in (math.ceil(ENOUGH * runs - 1e-9), runs)]
     share = f" in at least {enough[0]} of {enough[1]} runs" if runs > 1 else ""
     return f"{_OPENINGS[facts['verdict']]}: {of} true{share}."
 
