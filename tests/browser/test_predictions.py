@@ -81,6 +81,47 @@ def test_by_keyboard_and_where_nothing_may_be_kept(refused: bool, visit: Callabl
     assert refused or not visited.errors  # the theme's own script stumbles where nothing may be kept
 
 
+def test_a_line_is_drawn_and_kept_and_set_against_the_measured_one(visit: Callable[..., Visit]) -> None:
+    visited = visit("book/2-probes/linear-probes")
+    page = visited.page
+    question = page.locator("fieldset.predict")
+    plot, see = question.locator("> svg"), page.get_by_role("button", name="See what was measured")
+    assert plot.locator(".given circle").count() == 4 and plot.locator(".yours circle").count() == 0
+    slider = question.get_by_role("slider", name="layer 1")
+    for _ in range(5):
+        slider.press("ArrowRight")
+    expect(plot.locator(".yours circle")).to_have_count(1)
+    see.press("Enter")
+    expect(page.locator(".see output")).to_contain_text("First say what you expect")  # three places have no value
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.95 * box["width"], box["y"] + 0.8 * box["height"], steps=40)
+    page.mouse.up()
+    drawn = [float(input.input_value()) for input in question.get_by_role("slider").all()]
+    assert drawn == sorted(drawn, reverse=True) and drawn[0] - drawn[-1] > 30
+    page.reload()
+    assert [float(input.input_value()) for input in question.get_by_role("slider").all()] == drawn
+    see.press("Enter")
+    expect(slider).to_be_disabled()
+    hidden = question.locator("[hidden].measured").text_content() or ""
+    measured = [f"{float(value):.2f}" for value in hidden.split()]
+    places = ["pixels", "layer 1", "layer 2", "layer 3"]
+    yours = ", ".join(f"{place} {0.5 + value / 200:.2f}" for place, value in zip(places, drawn, strict=True))
+    found = ", ".join(map(" ".join, zip(places, measured, strict=True)))
+    told = f"Before training. You drew: {yours}. Measured: {found}."
+    expect(question.locator("output")).to_have_text(told)
+    # Each measured point stands as high as its number says, on an axis from a half to one.
+    heights = [float(dot.get_attribute("cy") or 0) for dot in plot.locator(".found circle").all()]
+    low, high = (float(plot.locator("line").nth(i).get_attribute("y1") or 0) for i in (0, 4))
+    for height, value in zip(heights, hidden.split(), strict=True):
+        assert (height - low) / (high - low) == pytest.approx((float(value) - 0.5) / 0.5, abs=1e-6)
+    assert page.locator(".predicted svg.line .found circle").count() == 4
+    assert not visited.errors
+
+
 def test_without_a_script_and_on_paper_the_question_is_text(visit: Callable[..., Visit]) -> None:
     plain = visit(CHAPTER, java_script_enabled=False).page
     printed = visit(CHAPTER).page

@@ -1,7 +1,9 @@
 import json
 import re
+import zlib
 from base64 import b64decode
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from PIL import Image
 from scipy.integrate import quad
 from scipy.spatial.distance import pdist
 from scipy.stats import norm
+from sklearn.neighbors import NearestNeighbors
 
 from innerbook import interactive, style
+from innerview import get_activations, two_hidden_layers
 
 
 def view_data(html: str) -> dict[str, Any]:
@@ -29,9 +33,15 @@ VIEWS = {
 }
 
 
-def network(units: int, seed: int = 0) -> list[np.ndarray]:
+def network(*units: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=shape).astype("float32") for shape in ((784, units), units, (units, 10), 10)]
+    sizes = [784, *units, 10]
+    shapes = [shape for before, after in pairwise(sizes) for shape in ((before, after), after)]
+    return [rng.normal(size=shape).astype("float32") for shape in shapes]
+
+
+def inflated(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(b64decode(text)), dtype)
 
 
 def still(html: str) -> np.ndarray:
@@ -234,26 +244,52 @@ def test_signal_profile_begins_with_what_its_theory_says() -> None:
     assert product == pytest.approx(delta * [0.3, *h[:-1]])
 
 
-def test_digit_reader_holds_the_network_in_eight_bits() -> None:
-    weights = network(5)
+@pytest.mark.parametrize("units", [(5,), (5, 3), (4, 3, 6)])
+def test_digit_reader_holds_the_network_in_eight_bits(units: tuple[int, ...]) -> None:
+    weights = network(*units)
     weights[0][:, 2] = 0  # a unit that sees nothing
     images = np.random.default_rng(1).integers(0, 256, (3, 784)) / 255
-    data = view_data(interactive.digit_reader(weights, images, np.array([7, 0, 7]), "a pad").data)
+    html = interactive.digit_reader(weights, images, np.array([7, 0, 7]), "a pad").data
+    data = view_data(html)
     rounded = interactive.in_eight_bits(weights)
-    for layer, shape in enumerate([(784, 5), (5, 10)]):
-        whole = np.frombuffer(b64decode(data["kernels"][layer]), "int8").reshape(shape)
+    for layer, shape in enumerate(pairwise([784, *units, 10])):
+        whole = inflated(data["kernels"][layer], "int8").reshape(shape)
         held = whole * np.array(data["scales"][layer])
         np.testing.assert_array_equal(held, rounded[2 * layer])
         step = np.abs(weights[2 * layer]).max(axis=0) / 127
         assert (np.abs(held - weights[2 * layer]) <= 0.5001 * step).all() and np.abs(whole).max() == 127
         np.testing.assert_array_equal(data["biases"][layer], weights[2 * layer + 1])
-    np.testing.assert_array_equal(np.frombuffer(b64decode(data["images"]), "uint8"), np.round(255 * images).ravel())
-    assert data["labels"] == [7, 0, 7]
+    np.testing.assert_array_equal(inflated(data["images"], "uint8"), np.round(255 * images).ravel())
+    assert data["labels"] == [7, 0, 7] and html.count("<canvas") == 4 + len(units)
+
+
+def test_digit_reader_puts_stored_digits_on_maps() -> None:
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(30, 2)), np.arange(30) % 10
+    images = rng.integers(0, 256, (30, 784)) / 255
+    data = view_data(interactive.digit_reader(network(8, 6), images, labels, "a pad", {"a map": points}).data)
+    scale = pdist(np.array(data["places"][0])) / pdist(points)
+    assert np.median(np.abs(scale / np.median(scale) - 1)) < 0.02 and len(data["names"][0]) == 10
+    with pytest.raises(ValueError, match=r"expected points of shape \(30, 2\); 'm' has \(29, 2\)"):
+        interactive.digit_reader(network(8, 6), images, labels, "a pad", {"m": points[1:]})
+
+
+def test_the_first_reading_is_that_of_the_network() -> None:
+    two = two_hidden_layers(0)
+    images = np.random.default_rng(0).uniform(size=(20, 784)).astype("float32")
+    _, layers, outputs, near = interactive._first_reading(two.get_weights(), images, ["hidden1", "hidden2"])
+    found = get_activations(two, images, ["hidden1", "hidden2", "output"])
+    for name, values in (layers | {"output": outputs}).items():
+        np.testing.assert_allclose(values, found[name][0], atol=1e-5)
+    others = NearestNeighbors(n_neighbors=6).fit(found["hidden2"][1:]).kneighbors(found["hidden2"][:1])[1]
+    np.testing.assert_array_equal(near, others[0] + 1)
 
 
 def test_a_page_with_the_digit_reader_stays_light() -> None:
-    html = interactive.digit_reader(network(300), np.eye(200, 784), np.arange(200) % 10, "a pad").data
-    assert len(html) < 600_000
+    images = np.random.default_rng(0).integers(0, 256, (400, 784)) / 255 * np.eye(400, 784)
+    for units in ((300,), (256, 64)):
+        html = interactive.digit_reader(network(*units), images, np.arange(400) % 10, "a pad").data
+        assert len(html) < 450_000
 
 
 @pytest.mark.parametrize(
@@ -269,8 +305,9 @@ def test_digit_reader_refuses_other_networks(change: dict[int, np.ndarray], said
     weights = [change.get(i, values) for i, values in enumerate(network(3))]
     with pytest.raises(ValueError, match=said):
         interactive.digit_reader(weights, np.eye(2, 784), np.arange(2), "a pad")
-    with pytest.raises(ValueError, match="expected kernels and biases"):
-        interactive.digit_reader(weights[:3], np.eye(2, 784), np.arange(2), "a pad")
+    for others in (weights[:3], weights[:2], network(3)[:2] + network(4)[2:]):
+        with pytest.raises(ValueError, match="expected kernels and biases"):
+            interactive.digit_reader(others, np.eye(2, 784), np.arange(2), "a pad")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,13 @@ Which?
 - this
 - `that`
 :::"""
+LINE = """:::{predict} A line
+:line: pixels, layer 1
+:measured: **0.5** 0.25
+:given: after *it*: 0.1 0.9
+:range: 1e-2 to 1 log
+How does it go?
+:::"""
 CLAIM = {"id": "X1", "runs": 5, "holds": {"it is | so": 4, "it is not": 3}}
 
 
@@ -99,6 +106,20 @@ def test_a_statement_of_a_claim_says_which_option_is_right(statement: str, right
     assert warnings == "" and [question.get("data-right") for question in questions(out / "page.html")] == [right]
 
 
+def test_a_line_has_a_number_for_each_place(tmp_path: Path) -> None:
+    plain_line = LINE.replace(":given: after *it*: 0.1 0.9\n", "").replace(" log", "")
+    out, warnings = build(tmp_path, page=LINE, plain=plain_line)
+    assert warnings == ""
+    (line,), (plain,) = questions(out / "page.html"), questions(out / "plain.html")
+    told = {"data-places": "pixels, layer 1", "data-low": "1e-2", "data-high": "1", "data-scale": "log"}
+    assert told.items() <= line.attrib.items() and "data-scale" not in plain.attrib
+    hidden = {span.get("class"): words(span) for span in line.findall("span[@hidden]")}
+    assert hidden == {"measured": "0.5 0.25", "given": "after it: 0.1 0.9"} and len(plain.findall("span")) == 1
+    for kind, numbers in (("measured", "**0.5** 0.25"), ("given", "0.1 0.9")):
+        _, warnings = build(tmp_path, page=LINE.replace(numbers, "0.5"))
+        assert "expected a number for each of pixels, layer 1; received ['0.5']" in warnings, kind
+
+
 def test_what_cannot_be_asked_is_an_error(tmp_path: Path) -> None:
     faults = {
         "unmeasured": (NUMBER.replace(":measured: **12**%\n", ""), "expected of a number what was measured"),
@@ -110,6 +131,12 @@ def test_what_cannot_be_asked_is_an_error(tmp_path: Path) -> None:
         "unclaimed": (CHOICE.replace("X1", "X2"), "expected a statement of X2, one of []; received 'it is | so'"),
         "unsaid": (CHOICE.replace("it is | so", "it is"), "one of ['it is | so', 'it is not']; received 'it is'"),
         "long": (NUMBER.replace("How", "First.\n\nHow"), "expected the options as a list; received a paragraph"),
+        "point": (LINE.replace("pixels, ", ""), "expected of a line what was measured at two places or more"),
+        "guess": (LINE.replace(":measured: **0.5** 0.25\n", ""), "expected of a line what was measured"),
+        "bare": (LINE.replace(":range: 1e-2 to 1 log\n", ""), "received ''"),
+        "below": (LINE.replace("1e-2 to", "-1 to"), "expected a range above 0 for a logarithmic axis"),
+        "lines": (CHOICE.replace(":right: X1 | it is | so", ":line: a, b"), "expected a line without options"),
+        "given": (NUMBER.replace(":unit: %", ":given: 1 2"), "no line and nothing given with it"),
         "empty": (":::{predict} Nothing\n:::", "received 0 parts"),
     }
     _, warnings = build(tmp_path, **{name: text for name, (text, _) in faults.items()})
@@ -119,11 +146,11 @@ def test_what_cannot_be_asked_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_notebook_shows_the_question_and_its_options() -> None:
-    cell = nbformat.v4.new_markdown_cell(BOX.replace("QUESTIONS", f"{NUMBER}\n\n{CHOICE}\n\nAnd why?"))
+    cell = nbformat.v4.new_markdown_cell(BOX.replace("QUESTIONS", f"{NUMBER}\n\n{CHOICE}\n\n{LINE}\n\nAnd why?"))
     page = Page(Path("page.md"), "book/part/page", nbformat.v4.new_notebook(cells=[cell]))
     course = Course({"book/part/page": "A page"}, {}, {}, {}, "", "1.2.3")
     text = "\n".join(cell.source for cell in convert(page, "students", course).cells)
-    box = "**Make a prediction**\n\nThink.\n\nHow *much*?\n\nWhich?\n\n- this\n- `that`\n\nAnd why?"
+    box = "**Make a prediction**\n\nThink.\n\nHow *much*?\n\nWhich?\n\n- this\n- `that`\n\nHow does it go?\n\nAnd why?"
     assert "\n".join(f"> {line}".rstrip() for line in box.splitlines()) in text
     assert "measured" not in text.split("Make a prediction")[1]
 

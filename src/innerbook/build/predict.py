@@ -1,7 +1,8 @@
 """Questions that a reader answers in the page, to set the answer against what was measured.
 
-A question asks for a number, or for one of the options in the list that ends its text. Without a script it is this text
-and no more. What was measured stands beside it, out of sight, in the words of the build: nobody types an answer.
+A question asks for a number, for one of the options in the list that ends its text, or for a line, a value at each of
+a few places. Without a script it is this text and no more. What was measured stands beside it, out of sight, in the
+words of the build: nobody types an answer.
 """
 
 import re
@@ -10,12 +11,15 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 from innerbook.build import report, results
 
-_FACTS = ("page", "name", "unit", "low", "high", "right")  # what the script is told, where there is something to tell
+_logger = logging.getLogger(__name__)
+# What the script is told, where there is something to tell.
+_FACTS = ("page", "name", "unit", "low", "high", "right", "places", "scale")
 
 
 class question(nodes.General, nodes.Element):
@@ -27,7 +31,7 @@ class asked(nodes.Part, nodes.TextElement):
 
 
 class measured(nodes.Part, nodes.TextElement):
-    """What was measured, which only the script shows."""
+    """What was measured, which only the script shows; or, for a line, what is given with it."""
 
 
 class Predict(SphinxDirective):
@@ -40,7 +44,7 @@ class Predict(SphinxDirective):
     """
 
     required_arguments, final_argument_whitespace, has_content = 1, True, True
-    option_spec = dict.fromkeys(("measured", "unit", "range", "right"), directives.unchanged_required)
+    option_spec = dict.fromkeys(("measured", "unit", "range", "right", "line", "given"), directives.unchanged_required)
 
     def run(self) -> list[nodes.Node]:
         """Return the question as nodes."""
@@ -51,15 +55,33 @@ class Predict(SphinxDirective):
         if options and not isinstance(options[0], nodes.bullet_list):
             raise self.error(f"expected the options as a list; received a {options[0].__class__.__name__}")
         try:
-            facts = self._choice(len(options[0].children)) if options else self._number()
+            facts = self._facts(options)
         except ValueError as error:
             raise self.error(str(error)) from error
         text = asked("", "", *parts[0].children)
         made = question("", text, *options, page=self.env.docname, name=self.arguments[0], **facts)
-        if "measured" in self.options:
-            found, messages = self.parse_inline(self.options["measured"])
-            made += [measured("", "", *found), *messages]
+        for kind in ("measured", "given"):
+            if kind in self.options:
+                found, messages = self.parse_inline(self.options[kind])
+                made += [measured("", "", *found, classes=[kind]), *messages]
         return [made]
+
+    def _facts(self, options: list[nodes.Node]) -> dict[str, str]:
+        if "line" in self.options and not options:
+            return self._line()
+        if {"line", "given"} & set(self.options):
+            raise ValueError("expected a line without options, or no line and nothing given with it")
+        return self._choice(len(options[0].children)) if options else self._number()
+
+    def _line(self) -> dict[str, str]:
+        places = [place.strip() for place in self.options["line"].split(",")]
+        if "measured" not in self.options or {"right", "unit"} & set(self.options) or len(places) < 2 or "" in places:
+            raise ValueError("expected of a line what was measured at two places or more, no unit and no right option")
+        told, log = re.subn(r" log$", "", self.options.get("range", ""))
+        low, high = self._limits(told)
+        if log and float(low) <= 0:
+            raise ValueError(f"expected a range above 0 for a logarithmic axis; received {told!r}")
+        return {"places": ", ".join(places), "low": low, "high": high, "scale": "log" if log else ""}
 
     def _number(self) -> dict[str, str]:
         if "measured" not in self.options or "right" in self.options:
@@ -69,10 +91,14 @@ class Predict(SphinxDirective):
         told = self.options.get("range", f"0 to {most[1]}" if most else None)
         if told is None:
             return {"unit": unit}
-        limits = re.fullmatch(r"(-?[\d.]+) to (-?[\d.]+)", told)
+        low, high = self._limits(told)
+        return {"unit": unit, "low": low, "high": high}
+
+    def _limits(self, told: str) -> tuple[str, str]:
+        limits = re.fullmatch(r"(-?[\d.]+(?:e-?\d+)?) to (-?[\d.]+(?:e-?\d+)?)", told)
         if limits is None or float(limits[1]) >= float(limits[2]):
             raise ValueError(f"expected a range such as 0 to 100; received {told!r}")
-        return {"unit": unit, "low": limits[1], "high": limits[2]}
+        return limits[1], limits[2]
 
     def _choice(self, count: int) -> dict[str, str]:
         if count < 2 or {"unit", "range"} & set(self.options):
@@ -111,7 +137,11 @@ def _open_asked(self: HTML5Translator, node: asked) -> None:
 
 
 def _open_measured(self: HTML5Translator, node: measured) -> None:
-    self.body.append(self.starttag(node, "span", "", CLASS="measured", hidden="hidden"))
+    places = node.parent.get("places")
+    numbers = node.astext().split(":")[-1].split()  # as they are glued, which is known only now
+    if places and len(numbers) != places.count(",") + 1:
+        _logger.warning("expected a number for each of %s; received %s", places, numbers, location=node.parent)
+    self.body.append(self.starttag(node, "span", "", hidden="hidden"))
 
 
 def setup(app: Sphinx) -> None:

@@ -1,10 +1,12 @@
 """The pictures that move, for pages and notebooks. A view loads nothing; each has a script of its name beside this."""
 
 import json
+import zlib
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from itertools import pairwise
 from string import Template
 
 import numpy as np
@@ -137,6 +139,11 @@ def _film(values: np.ndarray, cells: np.ndarray) -> dict[str, object]:
 def _text(values: np.ndarray) -> str:
     """Return an array's bytes in letters that JSON can hold."""
     return b64encode(values.tobytes()).decode()
+
+
+def _deflated(values: np.ndarray) -> str:
+    """Return an array's bytes, compressed as a browser can undo it, in letters that JSON can hold."""
+    return b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
 def linked_scatter(maps: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray, description: str) -> HTML:
@@ -309,56 +316,80 @@ def error_ellipse(largest: int, description: str) -> HTML:
     return _view("error_ellipse", about, "Condition number", largest - 1, data, still)
 
 
-def digit_reader(weights: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, description: str) -> HTML:
-    """Return a pad to draw a digit on, and what a network of one hidden layer makes of it, computed in the page.
+def digit_reader(
+    weights: Sequence[np.ndarray],
+    images: np.ndarray,
+    labels: np.ndarray,
+    description: str,
+    maps: Mapping[str, np.ndarray] | None = None,
+) -> HTML:
+    """Return a pad to draw a digit on, and what a network makes of it, layer by layer, computed in the page.
 
     A drawing is first treated as the images of MNIST were: scaled to a box of 20 x 20 pixels, with its centre of mass
-    in the middle. A slider shows stored digits instead, and two more move what is read. Beside the hidden layer and the
-    outputs stand the six stored digits whose hidden layers are nearest (document E, rows E2 and E3).
+    in the middle. A slider shows stored digits instead, and two more move what is read. Beside the hidden layers and
+    the outputs stand the six stored digits whose last hidden layers are nearest (document E, rows E2 and E3). On maps
+    the six are ringed, and a cross marks the median of their places, where openTSNE begins with a new point, too
+    (document C, rows C5 and C7).
 
     Args:
-        weights: as Keras lists those of `innerview.one_hidden_layer`: kernel ``(784, units)`` and bias of a ReLU layer,
-            kernel ``(units, 10)`` and bias of a softmax layer. The page holds the kernels as `in_eight_bits` does.
+        weights: as Keras lists those of `innerview.one_hidden_layer` or `innerview.two_hidden_layers`: kernel
+            ``(784, units)`` and bias of a ReLU layer, perhaps more such layers, kernel ``(units, 10)`` and bias of a
+            softmax layer. The page holds the kernels as `in_eight_bits` does.
         images: the stored digits, ``(n, 784)``, with values in [0, 1] that are whole 255ths.
         labels: which digits they are, integers of shape ``(n,)``.
         description: what there is to see, for readers who do not see it.
+        maps: named places of the stored digits, ``(n, 2)``. The default is no map.
 
     Raises:
-        ValueError: weights are not of these shapes or no finite numbers, images and labels do not fit, or values are
-            not in their range.
+        ValueError: weights are not of these shapes or no finite numbers, images, labels and maps do not fit, or values
+            are not in their range.
     """
-    units = np.shape(weights[1])[:1] if len(weights) == 4 else ()
-    shapes = [np.shape(values) for values in weights]
-    if not units or shapes != [(784, *units), units, (*units, 10), (10,)]:
-        raise ValueError(
-            f"expected kernels and biases of (784, units), (units,), (units, 10), (10,); received {shapes}"
-        )
-    for name, values in zip(("kernel", "bias") * 2, weights, strict=True):
-        check_numbers(name, values)
+    maps = maps or {}
+    _check_network(weights)
     check_points({"images": images}, labels, 784)
     check_digits(labels)
     _check_images(images, labels)
+    check_points(maps, labels, 2)
     packed = [_eight_bits(kernel) for kernel in weights[::2]]
+    places = {name: _places(points) for name, points in maps.items()}
     data = {
-        "kernels": [_text(whole) for whole, _ in packed],
+        "kernels": [_deflated(whole) for whole, _ in packed],
         "scales": [scales.tolist() for _, scales in packed],
         "biases": [np.asarray(bias, float).tolist() for bias in weights[1::2]],
-        "images": _text(np.round(images * 255).astype("uint8")),
+        "images": _deflated(np.round(images * 255).astype("uint8")),
         "labels": labels.tolist(),
+        "places": [points.tolist() for points in places.values()],
+        "names": [label_medians(points, labels) for points in places.values()],
+        "colours": DIGIT_COLOURS,
         "colour": COLOURS[0],
     }
-    panels = ("draw here", "what the network reads", "hidden layer", "outputs", "nearest by hidden layer")
+    units = [np.size(bias) for bias in weights[1:-2:2]]
+    hidden = [f"hidden layer {i}" for i in range(1, len(units) + 1)] if len(units) > 1 else ["hidden layer"]
+    panels = ["draw here", "what the network reads", *hidden, "outputs", f"nearest by {hidden[-1]}", *maps]
     about = {name: f"{name}. {description}" for name in panels}
-    rows = -(-units[0] // 20)
-    heights = [320, 320, 16 * rows, 320, 250]
+    heights = [320, 320, *(16 * -(-count // 20) for count in units), 320, 250, *([320] * len(maps))]
     controls = '<button type="button">Clear</button>'
     for name, label in {"across": "Move to the right", "down": "Move down"}.items():
         controls += f'<label>{label}: <input class="{name}" type="range" min="-8" max="8" value="0"></label>'
-    still = _first_reading(in_eight_bits(weights), images[0])
-    pads = "max(130px, 30%)"  # at most three side by side, two on a phone
+    still = stills.reading(*_first_reading(in_eight_bits(weights), images, hidden), places, labels)
+    pads = f"max(130px, {22 if maps else 30}%)"  # three side by side, or four; two on a phone
+    last = len(labels) - 1
     return _view(
-        "digit_reader", about, "Stored image", len(labels) - 1, data, still, heights, controls=controls, least=pads
+        "digit_reader", about, "Stored image", last, data, still, heights, controls=controls, least=pads, wide=maps
     )
+
+
+def _check_network(weights: Sequence[np.ndarray]) -> None:
+    shapes = [np.shape(values) for values in weights]
+    sizes = [784, *(np.size(bias) for bias in weights[1::2])]
+    layers = [shape for before, units in pairwise(sizes) for shape in ((before, units), (units,))]
+    if len(weights) < 4 or shapes != layers or sizes[-1] != 10:
+        raise ValueError(
+            "expected kernels and biases of (784, units), (units,), of more such layers if there are any, and of "
+            f"(units, 10), (10,); received {shapes}"
+        )
+    for i, values in enumerate(weights):
+        check_numbers(("kernel", "bias")[i % 2], values)
 
 
 def in_eight_bits(weights: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -385,12 +416,17 @@ def _eight_bits(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(kernel / scales).astype("int8"), scales
 
 
-def _first_reading(weights: Sequence[np.ndarray], image: np.ndarray) -> str:
-    kernel, bias, last_kernel, last_bias = weights
-    hidden = np.maximum(0, image @ kernel + bias)
-    logits = hidden @ last_kernel + last_bias
+def _first_reading(
+    weights: Sequence[np.ndarray], images: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Return the first image, its hidden layers by name, its outputs, and which six others are nearest to it."""
+    values, layers = images, {}
+    for name, kernel, bias in zip(names, weights[:-2:2], weights[1:-2:2], strict=True):
+        layers[name] = values = np.maximum(0, values @ kernel + bias)
+    near = np.argsort(((values[1:] - values[0]) ** 2).sum(axis=1), kind="stable")[:6] + 1
+    logits = values[0] @ weights[-2] + weights[-1]
     shares = np.exp(logits - logits.max())
-    return stills.reading(image, hidden, shares / shares.sum())
+    return images[0], {name: layer[0] for name, layer in layers.items()}, shares / shares.sum(), near
 
 
 def _key(mark: str, colours: Mapping[str, str]) -> str:
@@ -414,10 +450,12 @@ def _view(
     width: int = 320,
     first: int = 0,
     least: str = "",
+    wide: Collection[str] = (),
 ) -> HTML:
     """Fill in the frame that the views share: a canvas for each panel, controls, the main slider, a line of text."""
     canvases = "".join(
-        f'<div><canvas width="{width}" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
+        f"<div{' class=wide' * (name in wide)}>"
+        f'<canvas width="{width}" height="{height}" role="img" aria-label="{escape(about)}"></canvas><br>'
         f"{escape(name)}<small></small></div>"
         for (name, about), height in zip(panels.items(), heights or [320] * len(panels), strict=True)
     )

@@ -1,8 +1,13 @@
-// A digit, drawn or stored, goes through a network of one hidden layer, whose kernels are here in eight bits.
-const SIDE = 28, PEN = 1.2, NEAREST = 6, pad = canvases[0], clear = figure.querySelector("button");
+// A digit, drawn or stored, goes through a network of ReLU layers, whose kernels are here in eight bits.
+const SIDE = 28, PEN = 1.2, NEAREST = 6, DEEPEST = data.kernels.length - 1; // DEEPEST: how many layers are hidden
+const OUTPUTS = 2 + DEEPEST, pad = canvases[0], clear = figure.querySelector("button");
 const across = figure.querySelector("input.across"), down = figure.querySelector("input.down");
-const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-const kernels = data.kernels.map(text => new Int8Array(bytes(text).buffer)), pixels = bytes(data.images);
+async function inflated(text) {
+  const packed = new Blob([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))]);
+  return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+const kernels = (await Promise.all(data.kernels.map(inflated))).map(buffer => new Int8Array(buffer));
+const pixels = new Uint8Array(await inflated(data.images));
 const stored = data.labels.map((_, i) => Float64Array.from(pixels.subarray(784 * i, 784 * i + 784), byte => byte / 255));
 let lines = null; // of a drawing, each a list of points; none while a stored digit is shown
 
@@ -13,13 +18,18 @@ function dense(inputs, layer) {
   });
   return sums.map((sum, j) => sum * data.scales[layer][j] + biases[j]);
 }
-const hiddenOf = image => dense(image, 0).map(z => Math.max(0, z));
+// Every hidden layer, the first one first.
+function hiddenOf(image) {
+  const layers = [image];
+  for (let layer = 0; layer < DEEPEST; layer++) layers.push(dense(layers[layer], layer).map(z => Math.max(0, z)));
+  return layers.slice(1);
+}
 function softmax(logits) {
   const most = Math.max(...logits), shares = logits.map(z => Math.exp(z - most));
   const sum = shares.reduce((a, b) => a + b);
   return shares.map(share => share / sum);
 }
-const known = stored.map(hiddenOf);
+const known = stored.map(image => hiddenOf(image).at(-1));
 
 // The distance of a point from the line between two others.
 function distance([x, y], [ax, ay], [bx, by]) {
@@ -94,48 +104,90 @@ function drawPad() {
 
 const percent = share => `${(100 * share).toFixed(1)}%`;
 function drawOutputs(outputs, best) {
-  blank(3);
+  const pen = pens[OUTPUTS];
+  blank(OUTPUTS);
   outputs.forEach((share, digit) => {
     const y = 32 * digit + 16;
-    pens[3].fillStyle = digit === best ? data.colour : "#888";
-    pens[3].fillRect(34, y - 11, Math.max(1, 190 * share), 22);
-    pens[3].fillStyle = "black";
-    pens[3].fillText(digit, 17, y);
-    pens[3].fillText(percent(share), 272, y);
+    pen.fillStyle = digit === best ? data.colour : "#888";
+    pen.fillRect(34, y - 11, Math.max(1, 190 * share), 22);
+    pen.fillStyle = "black";
+    pen.fillText(digit, 17, y);
+    pen.fillText(percent(share), 272, y);
   });
   const all = [...outputs].map((share, digit) => `${digit}: ${(100 * share).toFixed(4)}%`);
-  canvases[3].setAttribute("aria-label", `outputs. ${all.join(", ")}`);
+  canvases[OUTPUTS].setAttribute("aria-label", `outputs. ${all.join(", ")}`);
 }
 
 function drawNearest(hidden, itself) {
   const away = known.map(other => other.reduce((sum, h, j) => sum + (h - hidden[j]) ** 2, 0));
   const others = [...away.keys()].filter(i => i !== itself);
   const near = others.sort((i, j) => away[i] - away[j]).slice(0, NEAREST);
-  blank(4);
+  const pen = pens[OUTPUTS + 1];
+  blank(OUTPUTS + 1);
   near.forEach((i, k) => {
     const left = 107 * (k % 3) + 6, top = 125 * Math.floor(k / 3) + 2;
-    grey(pens[4], stored[i], SIDE, [left, top], 94 / SIDE, 1);
-    pens[4].fillStyle = "black";
-    pens[4].fillText(data.labels[i], left + 47, top + 107);
+    grey(pen, stored[i], SIDE, [left, top], 94 / SIDE, 1);
+    pen.fillStyle = "black";
+    pen.fillText(data.labels[i], left + 47, top + 107);
   });
-  return near.map(i => data.labels[i]);
+  return near;
+}
+
+// The six are ringed, and a cross marks the median of their places. Returns the digit whose middle is nearest to it.
+function drawMap(k, near) {
+  const pen = pens[OUTPUTS + 2 + k], places = data.places[k];
+  blank(OUTPUTS + 2 + k);
+  places.forEach(([x, y], i) => {
+    pen.fillStyle = data.colours[data.labels[i]];
+    pen.fillRect(x - 2, y - 2, 4, 4);
+  });
+  Object.assign(pen, {font: "bold 18px sans-serif", fillStyle: "black", strokeStyle: "white", lineWidth: 4});
+  for (const name of data.names[k]) {
+    pen.strokeText(...name);
+    pen.fillText(...name);
+  }
+  Object.assign(pen, {strokeStyle: "black", lineWidth: 1.5});
+  for (const i of near) {
+    pen.beginPath();
+    pen.arc(...places[i], 5, 0, 7);
+    pen.stroke();
+  }
+  const [x, y] = [0, 1].map(axis => {
+    const sorted = near.map(i => places[i][axis]).sort((a, b) => a - b), half = (sorted.length - 1) / 2;
+    return (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2;
+  });
+  for (const [colour, width] of [["white", 6], ["black", 3]]) {
+    Object.assign(pen, {strokeStyle: colour, lineWidth: width});
+    pen.beginPath();
+    for (const down of [7, -7]) {
+      pen.moveTo(x - 7, y - down);
+      pen.lineTo(x + 7, y + down);
+    }
+    pen.stroke();
+  }
+  const away = data.names[k].map(([, a, b]) => Math.hypot(a - x, b - y));
+  return data.names[k][away.indexOf(Math.min(...away))][0];
 }
 
 function draw() {
   const chosen = Number(slider.value), label = data.labels[chosen], image = moved(lines ? prepared() : stored[chosen]);
-  const hidden = hiddenOf(image), outputs = softmax(dense(hidden, 1)), best = outputs.indexOf(Math.max(...outputs));
+  const layers = hiddenOf(image), outputs = softmax(dense(layers.at(-1), DEEPEST));
+  const best = outputs.indexOf(Math.max(...outputs));
   drawPad();
   grey(pens[1], image, SIDE, [0, 0], 320 / SIDE, 1);
-  blank(2);
-  grey(pens[2], hidden, 20, [0, 0], 16, Math.max(...hidden));
+  layers.forEach((hidden, k) => {
+    blank(2 + k);
+    grey(pens[2 + k], hidden, 20, [0, 0], 16, Math.max(...hidden));
+  });
   drawOutputs(outputs, best);
-  const near = drawNearest(hidden, lines ? -1 : chosen);
+  const near = drawNearest(layers.at(-1), lines ? -1 : chosen);
+  const islands = data.places.map((_, k) => ` The cross is nearest to the middle of the ${drawMap(k, near)}s.`);
   const drawn = lines?.length ? "Your drawing" : "An empty pad";
   const what = lines ? drawn : `Stored image ${chosen + 1} of ${stored.length}, a ${label}`;
   const away = `, moved by ${across.value} to the right and ${down.value} down`;
   const where = across.value === "0" && down.value === "0" ? "" : away;
   told.textContent = `${what}${where}. The network reads: ${best}, with a probability of ${percent(outputs[best])}. ` +
-    `The six nearest are ${near.join(", ")}.`;
+    `The six nearest are ${near.map(i => data.labels[i]).join(", ")}.${islands.join("")}`;
   slider.setAttribute("aria-valuetext", `image ${chosen + 1}, a ${label}`);
 }
 

@@ -90,16 +90,20 @@ def clouds(places: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
     rows = math.ceil(len(places) / columns)
     figure = Figure(figsize=(7, (7 / columns + 0.15) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    colours = np.array(DIGIT_COLOURS)[labels]
     for ax in axes[len(places) :]:
         ax.set_axis_off()
     for ax, (name, points) in zip(axes, places.items(), strict=False):
-        ax.scatter(*points.T, s=2, c=colours, linewidths=0)
-        for digit, x, y in label_medians(points, labels):
-            ax.text(x, y, f"{digit}", fontsize=_SMALL, fontweight="bold", ha="center", va="center")
-        ax.set(xticks=[], yticks=[], xlim=(0, 320), ylim=(320, 0), aspect="equal")  # a canvas counts from the top
+        _dots(ax, points, labels)
         ax.set_title(fill(name, 24), fontsize=_SMALL)
     return _drawn(figure)
+
+
+def _dots(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    x, y = points.T
+    ax.scatter(x, y, s=2, c=np.array(DIGIT_COLOURS)[labels], linewidths=0)
+    for digit, across, down in label_medians(points, labels):
+        ax.text(across, down, f"{digit}", fontsize=_SMALL, fontweight="bold", ha="center", va="center")
+    ax.set(xticks=[], yticks=[], xlim=(0, 320), ylim=(320, 0), aspect="equal")  # a canvas counts from the top
 
 
 def profile(curves: Mapping[str, np.ndarray], colours: Sequence[str]) -> str:
@@ -133,17 +137,37 @@ def ellipses(names: Sequence[str], kappa: int, colour: str) -> str:
     return _drawn(figure)
 
 
-def reading(image: np.ndarray, hidden: np.ndarray, outputs: np.ndarray) -> str:
-    """Return an image of 784 pixels, the hidden units as cells, twenty in a row, and the ten outputs as bars."""
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
-    first, second, third = figure.subplots(1, 3)
-    cells = np.full(-(-len(hidden) // 20) * 20, 255.0)
-    cells[: len(hidden)] = 254 * hidden / (hidden.max() or 1)
-    _grey(first, 254 * image.reshape(28, 28))
-    _grey(second, cells.reshape(-1, 20))
-    third.barh(np.arange(10), outputs, color=COLOURS[0])
-    third.set(xlim=(0, 1), ylim=(9.5, -0.5), yticks=np.arange(10))
-    third.tick_params(labelsize=_SMALL)
-    for ax, title in ((first, "what the network reads"), (second, "hidden layer"), (third, "outputs")):
+def reading(
+    image: np.ndarray,
+    layers: Mapping[str, np.ndarray],
+    outputs: np.ndarray,
+    near: np.ndarray,
+    places: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+) -> str:
+    """Return an image of 784 pixels, its hidden layers as cells, twenty in a row, its ten outputs as bars, and maps.
+
+    On the maps the points of `near` are ringed, and a cross marks the median of their places.
+    """
+    titles = ["what the network reads", *layers, "outputs", *places]
+    rows = math.ceil(len(titles) / 3)
+    figure = Figure(figsize=(7, 2.4 * rows), layout="constrained")
+    every = figure.subplots(rows, 3).ravel()
+    axes = dict(zip(titles, every, strict=False))
+    for ax in every[len(titles) :]:
+        ax.set_axis_off()
+    for title, ax in axes.items():
         ax.set_title(title, fontsize=_SMALL)
+    _grey(axes["what the network reads"], 254 * image.reshape(28, 28))
+    for name, units in layers.items():
+        cells = np.full(-(-len(units) // 20) * 20, 255.0)
+        cells[: len(units)] = 254 * units / (units.max() or 1)
+        _grey(axes[name], cells.reshape(-1, 20))
+    axes["outputs"].barh(np.arange(10), outputs, color=COLOURS[0])
+    axes["outputs"].set(xlim=(0, 1), ylim=(9.5, -0.5), yticks=np.arange(10))
+    axes["outputs"].tick_params(labelsize=_SMALL)
+    for name, points in places.items():
+        _dots(axes[name], points, labels)
+        axes[name].plot(*points[near].T, "o", color="black", fillstyle="none", markersize=5)
+        axes[name].plot(*np.median(points[near], axis=0), "x", color="black", markersize=8, markeredgewidth=2)
     return _drawn(figure)
