@@ -14,21 +14,27 @@ from innerbook.build import pdf
 def book(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> PdfReader:
     # The browser is there, or the test is skipped.
     tmp_path = tmp_path_factory.mktemp("site")
-    links = {"book/index": "", "book/one/alpha": "../index.html#top", "book/one/gamma": "../genindex.html"}
+    links = {
+        "book/index": [],
+        "book/one/alpha": ["../index.html", "#far-place", "gamma.html#far-place"],
+        "book/one/gamma": ["../genindex.html", "#far-place", "alpha.html#nowhere"],
+    }
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: book/index\nparts:\n- caption: Part one\n  chapters:\n"
         "  - file: book/one/alpha\n  - file: book/one/gamma\n"
     )
-    for name, link in links.items():
+    for name, ends in links.items():
         source, made = tmp_path / f"{name}.md", tmp_path / "_build" / "html" / f"{name}.html"
         for path in (source, made):
             path.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(f"# Title of {name[-5:]}\n")
-        body = f"<p>Text of {name}.</p>" + (f'<p><a href="{link}">a link</a></p>' if link else "")
-        made.write_text(f'<!DOCTYPE html><p style="break-after: page">First.</p>{body}')
+        body = f"<p>Text of {name}.</p>" + "".join(f'<p><a href="{link}">a link</a></p>' for link in ends)
+        far = '<p style="break-before: page">Last.</p><p id="far-place">Far.</p>'
+        made.write_text(f'<!DOCTYPE html><p style="break-after: page">First.</p>{body}{far}')
     (tmp_path / "_build" / "html" / "index.html").write_text("")
     path = pdf.make(tmp_path)
     assert path.parent == tmp_path / "_build"
+    assert len(list(tmp_path.rglob("*.html"))) == 4  # no copy is left
     return PdfReader(path)
 
 
@@ -40,7 +46,7 @@ def starts(book: PdfReader) -> dict[str, int]:
 
 def test_contents_bookmarks_and_links_lead_to_the_pages(book: PdfReader) -> None:
     at = starts(book)
-    assert len(at) == 3 and len(book.pages) == 2 + 6
+    assert len(at) == 3 and len(book.pages) == 2 + 9
     contents = " ".join(book.pages[1].extract_text().split())
     for title, start in zip(("index", "alpha", "gamma"), at.values(), strict=True):
         assert f"{title} {start + 1}" in contents
@@ -54,9 +60,13 @@ def test_contents_bookmarks_and_links_lead_to_the_pages(book: PdfReader) -> None
             marks.append((str(mark.title), book.get_destination_page_number(mark) or 0))
     assert [page for _, page in marks] == [at["index"], at["alpha"], at["alpha"], at["gamma"]]
     assert marks[1][0] == "Part one"
-    # A link of the contents for each page; on the first page one to the index; the other leads nowhere in the book.
+    # A link of the contents for each page; then those of the pages, each to its place, and one to where there is none.
     links = [link.get_object() for sheet in book.pages for link in sheet.get("/Annots", [])]
-    assert [_sheet(book, link["/Dest"]) for link in links if "/Dest" in link] == [*at.values(), at["index"]]
+    ends = [link["/Dest"] for link in links if "/Dest" in link]
+    own = [at["index"], at["alpha"] + 2, at["gamma"] + 2, at["gamma"] + 2, at["alpha"]]
+    assert [_sheet(book, end) for end in ends] == [*at.values(), *own]
+    heights = [float(end[3]) for end in ends if end[1] == "/XYZ"]
+    assert len(heights) == 3 and len(set(heights)) == 1 and heights[0] < 800  # below the one line of the sheet
     assert "file:" not in str(links)
 
 

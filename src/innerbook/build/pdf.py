@@ -5,17 +5,18 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import quote, unquote, urldefrag
 
 import yaml
 from pypdf import PageObject, PdfReader, PdfWriter
-from pypdf.generic import ArrayObject, NameObject, TextStringObject
+from pypdf.generic import ArrayObject, Destination, FloatObject, NameObject, NullObject, TextStringObject
 
 from innerbook import settings
 from innerbook.build import pages
@@ -75,9 +76,11 @@ def make(root: Path) -> Path:
     chapters = list(_chapters(root))
     with tempfile.TemporaryDirectory() as folder:
         printed = [Path(folder) / f"{i}.pdf" for i in range(len(chapters))]
+        sources = [site / f"{chapter.name}.html" for chapter in chapters]
+        anchors = _anchors(sources)
         with ThreadPoolExecutor(settings.usable_cores()) as workers:
-            sources = [site / f"{chapter.name}.html" for chapter in chapters]
-            list(workers.map(lambda job: print_page(browser, *job), zip(sources, printed, strict=True)))
+            jobs = zip(sources, printed, (anchors[source] for source in sources), strict=True)
+            list(workers.map(lambda job: print_page(browser, *job), jobs))
         path = root / "_build" / "inner-view.pdf"
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             _join(browser, site, chapters, [PdfReader(p) for p in printed], Path(folder)).write(file)
@@ -93,21 +96,53 @@ def _chapters(root: Path) -> Iterator[Chapter]:
         yield Chapter(name, parts.get(name, ""), number + titles[name])
 
 
-def print_page(browser: str, source: Path, target: Path) -> None:
+def _anchors(sources: list[Path]) -> dict[Path, set[str]]:
+    """Return for each page at which of its places links of the book end, its own ones included."""
+    found: dict[Path, set[str]] = {source: set() for source in sources}
+    for source in sources:
+        for file, place in re.findall(r'href="([^"#:]*)#([^"]+)"', source.read_text(encoding="utf-8")):
+            target = Path(os.path.normpath(source.parent / unquote(file))) if file else source
+            if target in found:
+                found[target].add(unquote(unescape(place)))
+    return found
+
+
+def print_page(browser: str, source: Path, target: Path, anchors: Collection[str] = ()) -> None:
     """Print a page on disk, with all that is folded on it.
+
+    Args:
+        browser: as `find_browser` returns it.
+        source: the page.
+        target: the PDF.
+        anchors: places of the page, by their ids, that the PDF shall have as named destinations.
 
     Raises:
         subprocess.CalledProcessError, subprocess.TimeoutExpired: the browser failed, or was not done in three minutes.
         FileNotFoundError: it said nothing, and printed nothing.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, _with_links(source, anchors) as page:
         command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={profile}", "--no-pdf-header-footer"]
         command += ["--generate-pdf-document-outline", "--host-resolver-rules=MAP * ~NOTFOUND"]
         command += ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []  # for root, in a container
-        command += [f"--print-to-pdf={target}", source.as_uri()]
+        command += [f"--print-to-pdf={target}", page.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
     if not target.exists():
         raise FileNotFoundError(f"expected {browser} to print {source.name}; it wrote nothing")
+
+
+@contextmanager
+def _with_links(source: Path, anchors: Collection[str]) -> Iterator[Path]:
+    """Give a copy beside the page that links to its own places, for the browser names no other in a PDF."""
+    if not anchors:
+        yield source
+        return
+    links = "".join(f'<a href="#{escape(quote(anchor))}"></a>' for anchor in sorted(anchors))
+    with tempfile.NamedTemporaryFile("w", suffix=".html", dir=source.parent, encoding="utf-8", delete=False) as copy:
+        copy.write(source.read_text(encoding="utf-8") + f"<div hidden>{links}</div>")
+    try:
+        yield Path(copy.name)
+    finally:
+        Path(copy.name).unlink()
 
 
 def _join(browser: str, site: Path, chapters: list[Chapter], printed: list[PdfReader], folder: Path) -> PdfWriter:
@@ -126,7 +161,9 @@ def _join(browser: str, site: Path, chapters: list[Chapter], printed: list[PdfRe
             if part and parent is None:
                 parent = book.add_outline_item(title=part, page_number=start)
             book.add_outline_item(title=chapter.title, page_number=start, parent=parent)
-    _link(book, {(site / f"{c.name}.html").as_posix(): start for c, start in zip(chapters, starts, strict=True)})
+    names = [{name[1:]: place for name, place in reader.named_destinations.items()} for reader in printed]
+    pages_at = [(site / f"{chapter.name}.html").as_posix() for chapter in chapters]
+    _link(book, dict(zip(pages_at, zip(starts, names, printed, strict=True), strict=True)))
     _number(browser, book.pages, len(front.pages), folder)
     book.root_object[NameObject("/Lang")] = TextStringObject("en")
     book.page_mode = "/UseOutlines"
@@ -160,15 +197,34 @@ def _printed(browser: str, body: str, margin: str, folder: Path) -> PdfReader:
     return PdfReader(target)
 
 
-def _link(book: PdfWriter, starts: dict[str, int]) -> None:
-    """Let links to pages of the book lead to where they are printed, and other files of the site nowhere."""
-    for page in book.pages:
-        for reference in page.get("/Annots", []):
+def _link(book: PdfWriter, printed: dict[str, tuple[int, dict[str, Destination], PdfReader]]) -> None:
+    """Let links to pages of the book lead to where these are printed, and other files of the site nowhere.
+
+    `printed` has for each page's path the sheet on which it begins, and its named places on its own sheets.
+    """
+    beginnings = {start: path for path, (start, _, _) in printed.items()}
+    path = ""
+    for number, sheet in enumerate(book.pages):
+        path = beginnings.get(number, path)
+        for reference in sheet.get("/Annots", []):
             link = reference.get_object()
-            address, _ = urldefrag(str(link.get("/A", {}).get("/URI", "")))
-            if not address.startswith("file:"):
+            address, place = urldefrag(str(link.get("/A", {}).get("/URI", "")))
+            if address.startswith("file:"):
+                del link["/A"]
+                target = unquote(re.sub(r"^file://(?=/)", "", address))
+            elif isinstance(link.get("/Dest"), str):  # a place on the same page, of which other pages may have one, too
+                target, place = path, str(link["/Dest"]).removeprefix("/")
+            else:
                 continue
-            del link["/A"]
-            start = starts.get(unquote(re.sub(r"^file://(?=/)", "", address)))
-            if start is not None:
-                link[NameObject("/Dest")] = ArrayObject([book.pages[start].indirect_reference, NameObject("/Fit")])
+            if target in printed:
+                link[NameObject("/Dest")] = _place(book, unquote(place), *printed[target])
+
+
+def _place(book: PdfWriter, name: str, start: int, names: dict[str, Destination], reader: PdfReader) -> ArrayObject:
+    """Return a named place of a page as a destination in the book, or the page's beginning if it has none so named."""
+    found = names.get(name)
+    within = None if found is None else reader.get_destination_page_number(found)
+    if found is None or within is None:
+        return ArrayObject([book.pages[start].indirect_reference, NameObject("/Fit")])
+    left, top = (FloatObject(found[key]) for key in ("/Left", "/Top"))
+    return ArrayObject([book.pages[start + within].indirect_reference, NameObject("/XYZ"), left, top, NullObject()])
