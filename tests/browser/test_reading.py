@@ -5,9 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from innerbook.build.pages import titles, toc_names
@@ -69,6 +72,25 @@ def test_search_finds_pages(from_disk: bool, visit: Callable[..., Visit], served
     results.first.click()
     expect(page.locator("article")).to_contain_text("condition number")
     assert not visited.elsewhere and not visited.errors, visited
+
+
+def test_a_figure_is_shown_in_the_colours_of_the_theme_and_on_paper_light(visit: Callable[..., Visit]) -> None:
+    for scheme in ("light", "dark"):
+        page = visit(CHAPTER, color_scheme=scheme).page
+        for media in ("screen", "print"):
+            page.emulate_media(media=media)
+            shown = scheme if media == "screen" else "light"
+            pictures = page.locator("img.light-figure, img.dark-figure")
+            seen = pictures.filter(visible=True)
+            assert 2 * seen.count() == pictures.count() > 4
+            assert seen.count() == page.locator(f"img.{shown}-figure").filter(visible=True).count()
+        page.emulate_media(media="screen")
+        first = page.locator(f"img.{scheme}-figure").first
+        first.scroll_into_view_if_needed()
+        expect(first).to_have_js_property("complete", True)
+        corner = np.asarray(Image.open(BytesIO(first.screenshot())).convert("L"))[3, 3]
+        assert corner > 250 if scheme == "light" else corner < 40
+        assert first.get_attribute("alt")
 
 
 def test_dark_and_light_are_kept_from_page_to_page(visit: Callable[..., Visit]) -> None:

@@ -180,6 +180,7 @@ async def _execute(page: Page, profile: Path, kernels: nursery.Kernels) -> None:
             "--IPKernelApp.log_level=50",
             f"--IPKernelApp.ipython_dir={profile}",
             "--IPKernelApp.exec_PYTHONSTARTUP=False",
+            "--IPKernelApp.extra_extensions=['innerbook.dark']",
             "--InteractiveShell.system_raise_on_error=True",  # a cell's !command that fails is an error
         ],
     )

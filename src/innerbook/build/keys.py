@@ -26,7 +26,7 @@ def of_code(root: Path, code: str) -> str:
     modules = fingerprint.imported_by(code)
     now = settings.current()
     return fingerprint.of_values(
-        fingerprint.of_modules(modules),
+        fingerprint.of_modules(modules | {"innerbook.dark"}),
         resources.files("innerbook").joinpath("course.mplstyle").read_text(encoding="utf-8"),
         (root / "requirements.lock").read_text(encoding="utf-8"),
         sys.version_info[:2],

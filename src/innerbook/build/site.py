@@ -32,6 +32,7 @@ _ICON = re.compile(r'<(i|span) class="([^"]*\bfa-([a-z-]+)[^"]*)"([^>]*)></\1>')
 _STYLES = {"solid", "regular", "brands", "lg"}
 _LARGE = 50_000  # bytes; smaller pictures are left as they are
 _STILL = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]{20000,})")  # in the page itself
+_DARK = re.compile(r'<img (?=[^>]*\bdark-figure\b)([^>]*src="[^"]*/([^"/]+)")')
 _ARTICLE = '<article class="bd-article">'
 _LINK = re.compile(r'(<a class="reference internal" href="[^"#]*#([^"]+)")(?: title="([^"]*)")?>')
 # The theme's text, and what takes its place.
@@ -52,7 +53,16 @@ def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
         context[kind] = [f for (name, body), f in wanted.items() if not _UNUSED.search(f"{name} {body}")]
     if context.get("body"):
         body = re.sub(r'<section id="(?:exercise|solution)-content">', "<section>", context["body"])
+        body = _DARK.sub(functools.partial(_when_shown, app.env), body)
         context["body"] = _THEBE.sub("", body)
+
+
+def _when_shown(env: BuildEnvironment, image: re.Match[str]) -> str:
+    """Let the browser fetch a figure of the dark theme when it is shown; its place is kept free until then."""
+    files = {name: path for path, (_, name) in env.images.items()}
+    with Image.open(Path(env.srcdir) / files[image[2]]) as picture:
+        width, height = picture.size
+    return f'<img loading="lazy" width="{width}" height="{height}" {image[1]}'
 
 
 def explain(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
