@@ -47,14 +47,16 @@ class _DarkFigure(BaseFormatter):
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Let each figure's output hold its dark picture, too."""
-    shell.display_formatter.formatters[MIME] = _DarkFigure(parent=shell.display_formatter)
+    if shell.display_formatter is not None:
+        shell.display_formatter.formatters[MIME] = _DarkFigure(parent=shell.display_formatter)
 
 
 def dark(colours: Any) -> np.ndarray:
     """Return the colours for a dark page that stand for the given ones, on a white page.
 
-    Greys are turned, from black for white to white for black, between the colours of page and text. Other colours stay
-    as they are, or are mixed with white until they can be told from the page. Transparency stays.
+    Greys are turned, from black for white to white for black, between the colours of page and text. Pale colours, on
+    which text may stand, become dim ones. Others stay as they are, or are mixed with white until they can be told from
+    the page. Transparency stays.
 
     Args:
         colours: one or more, in any of Matplotlib's ways.
@@ -71,8 +73,8 @@ def dark(colours: Any) -> np.ndarray:
     for _ in range(20):
         weak = contrast(lit, PAPER) < CONTRAST
         lit[weak] += 0.1 * (1 - lit[weak])
-    grey = np.ptp(rgb, axis=1, keepdims=True) < 0.05
-    made = np.column_stack([np.where(grey, turned, lit), given[:, 3]])
+    grey, pale = np.ptp(rgb, axis=1, keepdims=True) < 0.05, rgb.min(axis=1, keepdims=True) > 0.6
+    made = np.column_stack([np.select([grey, pale], [turned, PAPER + 0.35 * (rgb - PAPER)], lit), given[:, 3]])
     return made[0] if is_color_like(colours) else made
 
 
@@ -114,8 +116,8 @@ def _on_pictures(ax: "Axes") -> Iterator[int]:
         return
     yield from map(id, (*ax.get_xgridlines(), *ax.get_ygridlines()))
     for artist in (*ax.lines, *ax.patches, *ax.collections, *ax.texts):
-        ends = artist.get_window_extent().extents  # infinite, where an artist has no size of its own
-        if not np.isfinite(ends).all() or ax.bbox.contains(*(ends[:2] + ends[2:]) / 2):
+        (x0, y0), (x1, y1) = artist.get_window_extent().get_points()  # infinite, where it has no size of its own
+        if not np.isfinite([x0, y0, x1, y1]).all() or ax.bbox.contains((x0 + x1) / 2, (y0 + y1) / 2):
             yield from map(id, artist.findobj())
 
 

@@ -46,7 +46,9 @@ def drawn() -> Figure:
     return figure
 
 
-@pytest.mark.parametrize("one, other, wanted", [("white", "black", 21), ("#777777", "white", 4.48), ("red", "white", 4)])
+@pytest.mark.parametrize(
+    "one, other, wanted", [("white", "black", 21), ("#777777", "white", 4.48), ("red", "white", 4)]
+)
 def test_contrast_is_what_wcag_says(one: str, other: str, wanted: float) -> None:
     for pair in ((one, other), (other, one)):
         assert dark.contrast(*(np.array(to_rgb(each)) for each in pair)) == pytest.approx(wanted, rel=2e-3)
@@ -61,10 +63,15 @@ def test_white_and_black_become_page_and_text() -> None:
 
 def test_the_courses_colours_can_be_told_from_a_dark_page() -> None:
     for colour in (*COLOURS, *DIGIT_COLOURS, "navy", "#330000"):
-        changed = dark.dark(colour)[:3]
+        given, changed = np.array(to_rgb(colour)), dark.dark(colour)[:3]
         assert dark.contrast(changed, dark.PAPER) >= dark.CONTRAST
-        if np.ptp(to_rgb(colour)) > 0.05 and dark.contrast(np.array(to_rgb(colour)), dark.PAPER) >= dark.CONTRAST:
-            np.testing.assert_allclose(changed, to_rgb(colour))
+        if np.ptp(given) > 0.05 and dark.contrast(given, dark.PAPER) >= dark.CONTRAST:
+            np.testing.assert_allclose(changed, given)
+
+
+def test_text_can_be_read_on_pale_boxes() -> None:
+    for colour in ("#b8dcf2", "#fff4d6", "lavender", "0.95"):
+        assert dark.contrast(dark.dark(colour)[:3], dark.INK) > 4.5
 
 
 def test_a_figure_is_dark_for_a_while_and_its_pictures_stay(drawn: Figure) -> None:
@@ -103,7 +110,8 @@ def test_a_grid_of_photographs_keeps_them() -> None:
 
 
 def test_a_kernel_prints_each_figure_for_both_themes() -> None:
-    code = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([0, 1])\nprint(1)\nplt.show()\n3"
+    code = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([0, 1])\n"
+    code += "print(1)\nplt.show()\n3"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     extension = "--IPKernelApp.extra_extensions=['innerbook.dark']"
     NotebookClient(notebook, kernel_name="python3", extra_arguments=[extension, "--IPKernelApp.log_level=50"]).execute()
