@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
+from PIL import Image
 from sphinx import addnodes
 
 from innerbook.build import site
@@ -125,6 +126,30 @@ def test_links_carry_what_a_term_means_and_which_paper_is_cited() -> None:
     means = f'{term[:-1]} data-means="The number that training makes &quot;smaller&quot;.">'
     cited = paper.replace("title=", "data-means=")
     assert context["body"] == "".join([means, cited, *others])
+
+
+def lightened(body: str, **env: Any) -> str:
+    context: dict[str, Any] = {"script_files": [], "css_files": [], "body": body}
+    site.lighten(app(env=SimpleNamespace(**env)), "book/a", "", context, None)
+    return str(context["body"])
+
+
+def test_distances_have_their_symbols_in_tables_and_boxes_and_their_names_in_code() -> None:
+    body = '<td class="a">m_g / m_r, Conv1</td><dt>the m_i there</dt>'
+    body += '<span class="n">m_g</span><p>m_i</p><td>am_i m_ix</td>'
+    g, r, i = (f"<i>m</i><sub>{letter}</sub>" for letter in "gri")
+    assert lightened(body) == body.replace("m_g / m_r", f"{g} / {r}").replace("the m_i", f"the {i}")
+
+
+def test_a_figure_for_the_dark_is_fetched_when_it_is_shown(tmp_path: Path) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "made.png")
+    light, other = (
+        '<img alt="x" class="light-figure" src="../_images/a.png" />',
+        '<img alt="a &gt; b" class="dark-figure" ',
+    )
+    images = {"made.png": ({"book/a"}, "b.png")}
+    found = lightened(light + other + 'src="../_images/b.png" />', srcdir=tmp_path, images=images)
+    assert found == light + '<img loading="lazy" width="30" height="20" ' + other[5:] + 'src="../_images/b.png" />'
 
 
 def test_the_list_of_pages_is_written_where_the_address_is_known(tmp_path: Path) -> None:

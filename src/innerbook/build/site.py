@@ -32,6 +32,9 @@ _ICON = re.compile(r'<(i|span) class="([^"]*\bfa-([a-z-]+)[^"]*)"([^>]*)></\1>')
 _STYLES = {"solid", "regular", "brands", "lg"}
 _LARGE = 50_000  # bytes; smaller pictures are left as they are
 _STILL = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]{20000,})")  # in the page itself
+# Distances have the names of their symbols in tables and boxes; code, which is in spans, keeps them as they are.
+_SYMBOL = re.compile(r"\bm_([gir])\b")
+_MEASURE = re.compile(r"(<(?:th|td|dt|dd|br|li)\b[^>]*>)([^<]*\bm_[gir]\b[^<]*)")
 _DARK = re.compile(r'<img (?=[^>]*\bdark-figure\b)([^>]*src="[^"]*/([^"/]+)")')
 _ARTICLE = '<article class="bd-article">'
 _LINK = re.compile(r'(<a class="reference internal" href="[^"#]*#([^"]+)")(?: title="([^"]*)")?>')
@@ -53,6 +56,7 @@ def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
         context[kind] = [f for (name, body), f in wanted.items() if not _UNUSED.search(f"{name} {body}")]
     if context.get("body"):
         body = re.sub(r'<section id="(?:exercise|solution)-content">', "<section>", context["body"])
+        body = _MEASURE.sub(lambda text: text[1] + _SYMBOL.sub(r"<i>m</i><sub>\1</sub>", text[2]), body)
         body = _DARK.sub(functools.partial(_when_shown, app.env), body)
         context["body"] = _THEBE.sub("", body)
 
