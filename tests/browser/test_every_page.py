@@ -18,6 +18,7 @@ FAULTS = """() => {
   all("img").forEach(image => {
     const alt = image.getAttribute("alt");
     if (!alt || /\\.(png|svg|webp|jpe?g)$/.test(alt)) found.push(`no description: ${image.src}`);
+    if (image.loading === "lazy") return;  // for the dark, where it is looked at below
     if (!image.closest("noscript") && !image.naturalWidth) found.push(`no picture: ${image.src}`);
   });
   all("canvas").forEach(canvas => { if (!canvas.getAttribute("aria-label")) found.push("a canvas without a name"); });
@@ -30,6 +31,16 @@ FAULTS = """() => {
   if (document.documentElement.lang !== "en") found.push("no language");
   if (all("h1:not(.onlyprint h1)").length !== 1) found.push("not one title");
   return found;
+}"""
+DARK_FIGURES = """async () => {
+  const images = [...document.querySelectorAll(".dark-figure")], broken = [];
+  for (const image of images) {
+    image.loading = "eager";
+    await image.decode().catch(() => broken.push(`no dark picture: ${image.src}`));
+    if (image.naturalWidth !== Number(image.getAttribute("width"))) broken.push(`not so wide: ${image.src}`);
+  }
+  const light = document.querySelectorAll(".light-figure").length;
+  return light === images.length ? broken : [...broken, `${light} light figures, ${images.length} dark ones`];
 }"""
 TOO_WIDE = """() => {
   const wide = document.documentElement.scrollWidth - innerWidth;
@@ -73,6 +84,7 @@ def test_page(name: str, visit: Callable[..., Visit]) -> None:
     visited.page.wait_for_timeout(400)  # the theme takes its time to look at what was folded
     faults += [f"light: {fault}" for fault in violations(visited, name)]
     visited.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    faults += visited.page.evaluate(DARK_FIGURES)
     # Only colours differ in the dark.
     colours = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
     faults += [f"dark: {fault}" for fault in violations(visited, name, runOnly=colours)]
