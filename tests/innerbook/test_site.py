@@ -137,7 +137,7 @@ def lightened(body: str, **env: Any) -> str:
 def test_distances_have_their_symbols_in_tables_and_boxes_and_their_names_in_code() -> None:
     body = '<td class="a">m_g / m_r, Conv1</td><dt>the m_i there</dt>'
     body += '<span class="n">m_g</span><p>m_i</p><td>am_i m_ix</td>'
-    g, r, i = (f"<i>m</i><sub>{letter}</sub>" for letter in "gri")
+    r, i, g = (f"<i>m</i><sub>{letter}</sub>" for letter in "rig")
     assert lightened(body) == body.replace("m_g / m_r", f"{g} / {r}").replace("the m_i", f"the {i}")
 
 

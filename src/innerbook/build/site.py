@@ -33,8 +33,8 @@ _STYLES = {"solid", "regular", "brands", "lg"}
 _LARGE = 50_000  # bytes; smaller pictures are left as they are
 _STILL = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]{20000,})")  # in the page itself
 # Distances have the names of their symbols in tables and boxes; code, which is in spans, keeps them as they are.
-_SYMBOL = re.compile(r"\bm_([gir])\b")
-_MEASURE = re.compile(r"(<(?:th|td|dt|dd|br|li)\b[^>]*>)([^<]*\bm_[gir]\b[^<]*)")
+_SYMBOL = re.compile(r"\bm_([rig])\b")
+_MEASURE = re.compile(r"(<(?:th|td|dt|dd|br|li)\b[^>]*>)([^<]*\bm_[rig]\b[^<]*)")
 _DARK = re.compile(r'<img (?=[^>]*\bdark-figure\b)([^>]*src="[^"]*/([^"/]+)")')
 _ARTICLE = '<article class="bd-article">'
 _LINK = re.compile(r'(<a class="reference internal" href="[^"#]*#([^"]+)")(?: title="([^"]*)")?>')
