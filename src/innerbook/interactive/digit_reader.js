@@ -134,18 +134,9 @@ function drawNearest(hidden, itself) {
 }
 
 // The six are ringed, and a cross marks the median of their places. Returns the digit whose middle is nearest to it.
-function drawMap(k, near) {
+function mark(k, near) {
   const pen = pens[OUTPUTS + 2 + k], places = data.places[k];
-  blank(OUTPUTS + 2 + k);
-  places.forEach(([x, y], i) => {
-    pen.fillStyle = data.colours[data.labels[i]];
-    pen.fillRect(x - 2, y - 2, 4, 4);
-  });
-  Object.assign(pen, {font: "bold 18px sans-serif", fillStyle: "black", strokeStyle: "white", lineWidth: 4});
-  for (const name of data.names[k]) {
-    pen.strokeText(...name);
-    pen.fillText(...name);
-  }
+  drawMap(pen, places, data.names[k]);
   Object.assign(pen, {strokeStyle: "black", lineWidth: 1.5});
   for (const i of near) {
     pen.beginPath();
@@ -181,7 +172,7 @@ function draw() {
   });
   drawOutputs(outputs, best);
   const near = drawNearest(layers.at(-1), lines ? -1 : chosen);
-  const islands = data.places.map((_, k) => ` The cross is nearest to the middle of the ${drawMap(k, near)}s.`);
+  const islands = data.places.map((_, k) => ` The cross is nearest to the middle of the ${mark(k, near)}s.`);
   const drawn = lines?.length ? "Your drawing" : "An empty pad";
   const what = lines ? drawn : `Stored image ${chosen + 1} of ${stored.length}, a ${label}`;
   const away = `, moved by ${across.value} to the right and ${down.value} down`;

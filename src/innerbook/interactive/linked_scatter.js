@@ -5,21 +5,7 @@ const notes = [...figure.querySelectorAll("small")];
 let touched = 0; // the map that was touched last
 
 const still = pens.map((pen, k) => {
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, 320, 320);
-  pen.globalAlpha = 0.6;
-  data.places[k].forEach(([x, y], i) => {
-    pen.fillStyle = data.colours[data.labels[i]];
-    pen.fillRect(x - 1.5, y - 1.5, 3, 3);
-  });
-  pen.globalAlpha = 1;
-  Object.assign(pen, {font: "bold 18px sans-serif", textAlign: "center", textBaseline: "middle", lineWidth: 4});
-  pen.strokeStyle = "white";
-  pen.fillStyle = "black";
-  data.names[k].forEach(([label, x, y]) => {
-    pen.strokeText(label, x, y);
-    pen.fillText(label, x, y);
-  });
+  drawMap(pen, data.places[k], data.names[k]);
   return pen.getImageData(0, 0, 320, 320);
 });
 
