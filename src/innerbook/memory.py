@@ -53,16 +53,22 @@ class Note:
     def __init__(self) -> None:
         self._handle, self._shown = DisplayHandle(), False
 
+    @property
+    def seen(self) -> bool:
+        """Whether this runs in a notebook."""
+        return hasattr(get_ipython(), "kernel")
+
     def say(self, text: str, saved: Mapping[str, float] | None = None) -> None:
         """Show a line.
 
         Args:
             text: the line.
-            saved: for the build, of each kept result by its name the seconds that reading it has saved.
+            saved: for the build, of each kept result by its name the seconds that reading it has saved. The build
+                leaves a line with it, be it empty, out of the page.
         """
-        if hasattr(get_ipython(), "kernel"):
+        if self.seen:
             show = self._handle.update if self._shown else self._handle.display
-            show({"text/plain": text} | ({MIME: dict(saved)} if saved else {}), raw=True)
+            show({"text/plain": text} | ({} if saved is None else {MIME: dict(saved)}), raw=True)
             self._shown = True
 
 

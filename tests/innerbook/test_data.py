@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from innerbook import data
+from innerbook import data, memory
 from innerbook.data import imagenet, mnist, sources
 from innerbook.settings import current
 
@@ -315,12 +315,30 @@ def test_a_notebook_shows_the_fallback_once(
     cell = nbformat.v4.new_code_cell(f"from innerbook import data\nfound = data.{loader}()")
     nbclient.NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=120).execute()
     printed, shown = cell.outputs
-    assert printed.name == "stdout" and printed.text.startswith(line) and len(printed.text.splitlines()) == 1
+    said = printed.data["text/plain"] if "data" in printed else printed.text
+    assert said.startswith(line) and len(said.splitlines()) == 1
     assert shown.output_type == "display_data"
     box = ElementTree.fromstring(shown.data["text/html"])
     assert box.get("class") == "admonition warning" and box[0].get("class") == "admonition-title"
     assert note in shown.data["text/html"]
     assert shown.data["text/plain"] == "Warning: " + "".join(box[1].itertext())
+
+
+def test_a_page_does_without_the_source_unless_one_was_refused(
+    full: data.Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In a kernel: the build leaves out what has memory.MIME, and shows what is printed.
+    shutil.copytree(current().data_folder / "mnist", tmp_path / "mnist")
+    monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path))
+    monkeypatch.setenv("INNERVIEW_OFFLINE", "1")
+    victim = tmp_path / "mnist" / "t10k-labels-idx1-ubyte"
+    spoil = f"open({str(victim)!r}, 'ab').write(b'x')"
+    cells = [nbformat.v4.new_code_cell(f"{line}\nfound = data.load_mnist()") for line in ("", spoil)]
+    cells[0].source = f"from innerbook import data\n{cells[0].source}"
+    nbclient.NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120).execute()
+    (noted,), (printed, _) = (cell.outputs for cell in cells)
+    assert noted.data[memory.MIME] == {} and noted.data["text/plain"] == str(full)
+    assert printed.name == "stdout" and "labels-idx1-ubyte has SHA-256" in printed.text
 
 
 def test_fallbacks_are_known(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from innerbook.data.sources import (
     fall_back,
     first_available,
     npm_package,
+    say,
     socket_timeout,
 )
 from innerbook.memory import write_arrays
@@ -50,7 +51,7 @@ def load_resnet50() -> dict[str, np.ndarray] | None:
         return None
     if name != COPY:
         write_arrays(copy_file(), weights)
-    print(f"ResNet50 trained on ImageNet, from {name}")
+    say(f"ResNet50 trained on ImageNet, from {name}", refused)
     return weights
 
 

@@ -20,6 +20,7 @@ from innerbook.data.sources import (
     fall_back,
     first_available,
     npm_package,
+    say,
     socket_timeout,
 )
 from innerbook.memory import atomic_write
@@ -97,7 +98,7 @@ def load_mnist(validation: int = 5_000) -> Mnist:
     cut = validation * train // 60_000
     x, y = x.astype("float32") / 255, y.astype("int64")
     mnist = Mnist(*(x[cut:train], y[cut:train], x[:cut], y[:cut], x[train:], y[train:]), len(x) < 70_000, source=name)
-    print(f"{mnist}" + "".join(f" (not {reason})" for reason in refused))
+    say(str(mnist), refused)
     if mnist.small:
         fall_back("MNIST", SMALL_SET_NOTE)
     return mnist

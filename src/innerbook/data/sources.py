@@ -1,4 +1,4 @@
-"""What all loaders share: the first source that serves, the npm client, checksums, and word of a fallback."""
+"""What all loaders share: the first source that serves and word of it, the npm client, checksums, a fallback."""
 
 import hashlib
 import re
@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from IPython import get_ipython
 from IPython.display import display
+
+from innerbook.memory import Note
 
 COPY = "the verified copy on disk"
 NETWORK_SECONDS = 60
@@ -40,6 +42,18 @@ def first_available(sources: Sequence[tuple[str, Callable[[], _T]]]) -> tuple[st
         except Exception as error:  # whatever is wrong with one source, the next one may serve
             refused.append(f"{name}: {error}")
     return "", None, refused
+
+
+def say(line: str, refused: Sequence[str] = ()) -> None:
+    """Print which source served, and why those before it did not.
+
+    In a notebook whose first source served, the line is a note, which the book's pages do without.
+    """
+    note = Note()
+    if note.seen and not refused:
+        note.say(line, {})
+    else:
+        print(line + "".join(f" (not {reason})" for reason in refused))
 
 
 def fall_back(name: str, note: str) -> None:
