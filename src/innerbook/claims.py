@@ -51,6 +51,8 @@ class Claim:
         digits: decimal places shown.
         at_size: the names of statements that only the document's size can show; at class scale they are not in `holds`.
         figures: what the document prints for some of the measurements, by their names; the report sets it beside ours.
+        short_of: where the largest run that was possible falls short of the document's size: in what, in words. Shown
+            at paper scale only.
 
     Attributes:
         runs: the number of runs.
@@ -74,6 +76,7 @@ class Claim:
     digits: int = 3
     at_size: Sequence[str] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    short_of: str = ""
     runs: int = field(init=False)
     fallbacks: tuple[str, ...] = field(init=False, default_factory=_fallbacks)
 
@@ -122,7 +125,7 @@ class Claim:
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values: medians and ranges, and in how many runs each statement was true.
 
-        ``"at_size"``, ``"figures"`` and ``"fallbacks"`` are there only if they hold something.
+        ``"at_size"``, ``"figures"``, ``"short_of"`` and ``"fallbacks"`` are there only if they hold something.
         """
         measured = {
             name: {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
@@ -142,6 +145,7 @@ class Claim:
         }
         facts |= {"at_size": list(self.at_size)} if self.at_size else {}
         facts |= {"figures": {name: float(figure) for name, figure in self.figures.items()}} if self.figures else {}
+        facts |= {"short_of": self.short_of} if self.short_of and self.scale == "paper" else {}
         return facts | ({"fallbacks": list(self.fallbacks)} if self.fallbacks else {})
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:

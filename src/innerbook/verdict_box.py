@@ -41,7 +41,8 @@ def as_text(facts: Facts, held: Held) -> str:
 def at_the_documents_size(facts: Facts, held: Held) -> str:
     """Return, for the box of a claim at class scale, what was measured at the document's size, in HTML."""
     said = html.escape(f"{facts['verdict']}, {facts['runs']} runs, {facts['date']}. {summary(held)}")
-    return f"<p><strong>At the document's size:</strong> {said}</p>{measurements(facts)}"
+    size = f"At a larger size ({html.escape(facts['short_of'])})" if "short_of" in facts else "At the document's size"
+    return f"<p><strong>{size}:</strong> {said}</p>{measurements(facts)}"
 
 
 def summary(held: Held) -> str:
@@ -85,6 +86,11 @@ def spread(figures: Mapping[str, float], digits: int = 3) -> str:
     return median if low == high else f"{median} ({low} to {high})"
 
 
+def short_of(facts: Facts) -> str:
+    """Return a line on where a run at paper scale falls short of the document's size, or nothing if it does not."""
+    return f"short of the document's size: {facts['short_of']}" if "short_of" in facts else ""
+
+
 def fallback_note(facts: Facts) -> str:
     """Return a line on what something stood in for, or nothing if nothing did."""
     missing = facts.get("fallbacks", ())
@@ -115,7 +121,7 @@ def _reasons(facts: Facts, held: Held) -> list[tuple[str, str]]:
         ("Holds" if held[name] else "Fails", f"{name} (in {count} of {facts['runs']})")
         for name, count in facts["holds"].items()
     ]
-    rows.append(("Scale", _SCALES[facts["scale"]]))
+    rows.append(("Scale", short_of(facts) or _SCALES[facts["scale"]]))
     note = fallback_note(facts)
     return rows + ([("Fallback", note)] if note else [])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from innerbook import claims, verdict_box
+from innerbook.build import report
 from innerbook.data import sources
 
 
@@ -79,6 +80,21 @@ def test_json_holds_median_and_range() -> None:
 def test_printed_figures_are_told_where_there_are_some() -> None:
     told = claim(figures={"accuracy": np.float32(0.5)}).as_dict()
     assert json.loads(json.dumps(told))["figures"] == {"accuracy": 0.5} and "figures" not in claim().as_dict()
+
+
+def test_a_run_that_falls_short_of_the_documents_size_says_so_wherever_it_is_shown() -> None:
+    short = "200 steps < 500"
+    assert "short_of" not in claim(short_of=short, scale="class").as_dict()  # which is smaller anyway
+    facts = claim(short_of=short, scale="paper").as_dict() | {"date": "2026-11-27"}
+    held = {"it is so": True}
+    assert facts["short_of"] == short
+    assert f"\nScale: short of the document's size: {short}\n" in verdict_box.as_text(facts, held)
+    told = verdict_box.at_the_documents_size(facts, held)
+    assert told.startswith("<p><strong>At a larger size (200 steps &lt; 500):</strong> ")
+    assert f"Short of the document's size: {short}." in report._told(facts)
+    del facts["short_of"]
+    assert verdict_box.at_the_documents_size(facts, held).startswith("<p><strong>At the document's size:</strong> ")
+    assert "size:" not in report._told(facts)
 
 
 def test_runs_that_agree_are_shown_as_one_value_and_seeds_are_told() -> None:

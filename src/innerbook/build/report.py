@@ -107,8 +107,9 @@ def _told(claim: dict[str, Any]) -> str:
         f"{name}: {verdict_box.spread(figures, claim['digits'])}" for name, figures in claim["measured"].items()
     )
     folded = f"<details><summary>{claim['runs']} runs, median (range)</summary>{spreads}</details>"
+    size = short[0].upper() + short[1:] + "." if (short := verdict_box.short_of(claim)) else ""
     said = [f"*{claim['verdict']}.*", verdict_box.summary(results.counted(claim)), verdict_box.fallback_note(claim)]
-    return " ".join(filter(None, [*said, folded]))
+    return " ".join(filter(None, [*said, size, folded]))
 
 
 def _origins(kept: results.Rows) -> list[str]:
