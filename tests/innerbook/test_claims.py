@@ -45,7 +45,6 @@ FACTS: dict[str, Any] = {"measured": {"n": [1.0]}, "holds": {"it is": [True]}, "
 
 
 def test_scale_and_seeds_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_fallbacks", set())
     monkeypatch.setenv("INNERVIEW_SCALE", "paper")
     assert claims.Claim("X1", "a", "b", **FACTS).scale == "paper" and claim().scale == "class"
     assert claim().seeds == "0 to runs - 1"
@@ -55,7 +54,6 @@ def test_scale_and_seeds_come_from_the_settings(monkeypatch: pytest.MonkeyPatch)
 
 def test_on_a_fallback_nothing_is_at_paper_scale_and_the_box_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INNERVIEW_SCALE", "paper")
-    monkeypatch.setattr(sources, "_fallbacks", set())
     before = claims.Claim("X1", "a", "b", **FACTS)
     sources.fall_back("MNIST", "a note")
     sources.fall_back("ImageNet weights", "a note")

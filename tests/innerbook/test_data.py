@@ -35,14 +35,6 @@ def full() -> data.Mnist:
     return digits
 
 
-@pytest.fixture(autouse=True)
-def no_fallbacks() -> Iterator[None]:
-    """Begin without a fallback, and leave none to other tests."""
-    sources._fallbacks.clear()
-    yield
-    sources._fallbacks.clear()
-
-
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("INNERVIEW_DATA", str(tmp_path / "data"))
