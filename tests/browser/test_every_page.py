@@ -42,6 +42,11 @@ DARK_FIGURES = """async () => {
   const light = document.querySelectorAll(".light-figure").length;
   return light === images.length ? broken : [...broken, `${light} light figures, ${images.length} dark ones`];
 }"""
+STRETCHED = """() => [...document.images].filter(image => {
+  const {width, height} = image.getBoundingClientRect();
+  const shape = width / height * image.naturalHeight / image.naturalWidth;
+  return width > 20 && image.naturalWidth && Math.abs(shape - 1) > 0.05;
+}).map(image => `stretched: ${image.className} ${image.src}`)"""
 TOO_WIDE = """() => {
   const wide = document.documentElement.scrollWidth - innerWidth;
   if (wide <= 0) return "";
@@ -93,4 +98,7 @@ def test_page(name: str, visit: Callable[..., Visit]) -> None:
         visited.page.set_viewport_size({"width": width, "height": 800})
         wide = visited.page.evaluate(TOO_WIDE)
         faults += [f"wider than {width}: {wide}"] if wide else []
+        for theme in ("dark", "light"):
+            visited.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+            faults += visited.page.evaluate(STRETCHED)
     assert not faults, "\n".join(faults)
