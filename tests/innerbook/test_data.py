@@ -307,8 +307,7 @@ def test_a_notebook_shows_the_fallback_once(
     cell = nbformat.v4.new_code_cell(f"from innerbook import data\nfound = data.{loader}()")
     nbclient.NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=120).execute()
     printed, shown = cell.outputs
-    said = printed.data["text/plain"] if "data" in printed else printed.text
-    assert said.startswith(line) and len(said.splitlines()) == 1
+    assert printed.name == "stdout" and printed.text.startswith(line) and len(printed.text.splitlines()) == 1
     assert shown.output_type == "display_data"
     box = ElementTree.fromstring(shown.data["text/html"])
     assert box.get("class") == "admonition warning" and box[0].get("class") == "admonition-title"

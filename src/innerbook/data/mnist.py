@@ -98,7 +98,7 @@ def load_mnist(validation: int = 5_000) -> Mnist:
     cut = validation * train // 60_000
     x, y = x.astype("float32") / 255, y.astype("int64")
     mnist = Mnist(*(x[cut:train], y[cut:train], x[:cut], y[:cut], x[train:], y[train:]), len(x) < 70_000, source=name)
-    say(str(mnist), refused)
+    say(str(mnist), refused, stands_in=mnist.small)
     if mnist.small:
         fall_back("MNIST", SMALL_SET_NOTE)
     return mnist

@@ -44,13 +44,13 @@ def first_available(sources: Sequence[tuple[str, Callable[[], _T]]]) -> tuple[st
     return "", None, refused
 
 
-def say(line: str, refused: Sequence[str] = ()) -> None:
+def say(line: str, refused: Sequence[str], stands_in: bool = False) -> None:
     """Print which source served, and why those before it did not.
 
-    In a notebook whose first source served, the line is a note, which the book's pages do without.
+    In a notebook it is a note, which the book's pages do without, unless something was refused or stands in.
     """
     note = Note()
-    if note.seen and not refused:
+    if note.seen and not refused and not stands_in:
         note.say(line, {})
     else:
         print(line + "".join(f" (not {reason})" for reason in refused))
